@@ -1,0 +1,1 @@
+"""dtnode: Matrix rooms for places without the internet."""

@@ -1,0 +1,139 @@
+"""The messages two nodes exchange, as values (first, plain form: version 1).
+
+What a message means is dtnode.sync's business, how it travels dtnode.session's; bytes are
+`dtnode.wire.codec`. Every tuple here has a limit in `dtnode.wire.limits`, enforced by the codec
+both ways.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class RoomKind(enum.IntEnum):
+    """How much of a room its sender holds (DESIGN section 2)."""
+
+    INVITED = 0
+    COMPLETE = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tips:
+    """What the sender holds of a room, at the start of a contact and again when asked or unsure.
+
+    tips: event ids no accepted event of the sender's names as parent (DESIGN section 2).
+    locator: ids of older events, exponentially spaced; whoever knows one knows its ancestors too.
+    Both empty: the sender has nothing yet and wants all of it.
+    reply: the sender wants the receiver's Tips of that room in answer.
+    """
+
+    room_id: str
+    room_version: str
+    kind: RoomKind
+    tips: tuple[str, ...]
+    locator: tuple[str, ...] = ()
+    reply: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """PDUs of one room, parents before children; `pdus` are canonical JSON in federation format.
+
+    batch: chosen by the sender, repeated in the Ack. more: further batches of the same answer follow.
+    """
+
+    batch: int
+    room_id: str
+    room_version: str
+    pdus: tuple[bytes, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """All events of `batch` are durable at the receiver or judged (sent after fsync).
+
+    refused: ids it did not keep and wants again later (its buffers are full).
+    """
+
+    batch: int
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Send these events of a room, with their ancestors that are not ancestors of `have`.
+
+    have: events the asker holds with all their ancestors.
+    """
+
+    room_id: str
+    event_ids: tuple[str, ...]
+    have: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotHere:
+    """Answer to a Want: these are not here, or not for the asker; ask another peer."""
+
+    room_id: str
+    event_ids: tuple[str, ...]
+
+
+class CardKind(enum.IntEnum):
+    INVITE = 0
+    REMOVAL = 1
+    PUBLIC = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomCard:
+    """What a server outside a room needs to check, from the root, an invite to it, its removal, or a
+    public room it may join (DESIGN section 7).
+
+    event_id: the invite or removal; for PUBLIC cards the latest event of the sender's (the join's
+    parent). pdus: that event, the state worth knowing and all their auth chains, parents first.
+    state_hash: 32 bytes, SHA-256 of the full state at that event as the sender sees it (the form of
+    `state_before` in audits). servers: servers with joined members.
+    """
+
+    kind: CardKind
+    room_id: str
+    room_version: str
+    event_id: str
+    pdus: tuple[bytes, ...]
+    state_hash: bytes
+    servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRequest:
+    """Asks for the PUBLIC card of a room, by someone who knows its id."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardAck:
+    """The card for `event_id` is durable here, or was refused; don't send it again."""
+
+    room_id: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Are you there? Answered by a Ping with reply false."""
+
+    reply: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bye:
+    """The sender closes the session; `reason` is one short line for the other side's log."""
+
+    reason: str
+
+
+Message = Tips | Events | Ack | Want | NotHere | RoomCard | CardRequest | CardAck | Ping | Bye
