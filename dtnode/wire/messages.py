@@ -40,7 +40,8 @@ class Tips:
 class Events:
     """PDUs of one room, parents before children; `pdus` are canonical JSON in federation format.
 
-    batch: chosen by the sender, repeated in the Ack. more: further batches of the same answer follow.
+    batch: chosen by the sender, repeated in the Ack. more: further batches of the same answer
+    follow.
     """
 
     batch: int
@@ -89,8 +90,8 @@ class CardKind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomCard:
-    """What a server outside a room needs to check, from the root, an invite to it, its removal, or a
-    public room it may join (DESIGN section 7).
+    """What a server outside a room needs to check, from the root, an invite to it, its removal, or
+    a public room it may join (DESIGN section 7).
 
     event_id: the invite or removal; for PUBLIC cards the latest event of the sender's (the join's
     parent). pdus: that event, the state worth knowing and all their auth chains, parents first.

@@ -1,0 +1,68 @@
+"""Every bound on what a peer may send, with its reason. Numbers only.
+
+`dtnode.wire.codec` enforces them both ways: a peer that exceeds one gets a LimitError, this node's
+own code a LocalProtocolError. dtnode.sync reads them to size its batches.
+"""
+
+from __future__ import annotations
+
+WIRE_VERSION = 1
+"""First element of every message; a different one is refused."""
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""One encoded message. What a node must be ready to hold per peer while it is reassembled; about
+1,500 text events of 662 bytes, several seconds on any link that is not a LAN."""
+
+MAX_ID_BYTES = 255
+"""An event id, room id or server name (Matrix specification, Appendices, "Common Identifier
+Format": at most 255 bytes)."""
+
+MAX_ROOM_VERSION_BYTES = 32
+"""A room version (Matrix specification, "Room Versions": at most 32 characters)."""
+
+MAX_TIPS = 200
+"""Tips of one room. An event can name at most 20 parents, so ten events merge them all; a room with
+more is under attack or badly split, and what is left out is found through the locator."""
+
+MAX_LOCATOR = 64
+"""Exponentially spaced older ids: 64 reach back further than any room is deep."""
+
+MAX_PDU_BYTES = 65_536
+"""One event as canonical JSON (Client-Server API, "Size limits")."""
+
+MAX_EVENTS_PDUS = 100
+"""PDUs in one Events message: one store transaction, a tenth of a second of signature checks."""
+
+MAX_CARD_PDUS = 1_000
+"""PDUs in one RoomCard: the state worth knowing and its auth chains, not every member."""
+
+MAX_PDUS_BYTES = MAX_MESSAGE_BYTES - 65_536 - MAX_CARD_PDUS * 5
+"""PDUs of one Events or RoomCard together (978,040): what surely fits in MAX_MESSAGE_BYTES beside
+the other fields at their limits and the 5-byte CBOR head of each PDU."""
+
+MAX_CARD_SERVERS = 250
+"""Servers named in a RoomCard; a joiner needs a few to ask, not all."""
+
+MAX_WANT_IDS = 500
+"""Ids in one Want or NotHere; the next Want follows when these are answered."""
+
+MAX_HAVE = MAX_TIPS + MAX_LOCATOR
+"""Ids an asker names as known, as in its Tips."""
+
+MAX_REFUSED = MAX_EVENTS_PDUS
+"""Ids an Ack refuses: at most the batch."""
+
+MAX_BATCH_NUMBER = 2**32 - 1
+"""Batch numbers are chosen by the sender and only repeated to it."""
+
+STATE_HASH_BYTES = 32
+"""SHA-256."""
+
+MAX_REASON_BYTES = 200
+"""A Bye's reason: one line of a log."""
+
+MAX_CBOR_ITEMS = 2_048
+"""CBOR items in one message: the largest is a RoomCard (1,000 PDUs, 250 servers, 9 others)."""
+
+MAX_CBOR_DEPTH = 2
+"""A message is an array of scalars and flat arrays."""
