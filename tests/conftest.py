@@ -22,4 +22,4 @@ settings.load_profile("deep" if os.environ.get("DTNODE_FUZZ") == "deep" else "fa
 
 
 def pytest_report_header() -> str:
-    return f"dtnode under test: {Path(str(dtnode.__file__)).parent}"
+    return f"dtnode under test: {Path(dtnode.__path__[0])}"

@@ -16,8 +16,8 @@ import pytest
 import dtnode
 import dtnode_transports
 
-DTNODE = Path(str(dtnode.__file__)).parent
-TRANSPORTS = Path(str(dtnode_transports.__file__)).parent
+DTNODE = Path(dtnode.__path__[0])
+TRANSPORTS = Path(dtnode_transports.__path__[0])
 TESTS = Path(__file__).parent
 
 MAX_FILE_LINES = 500

@@ -24,7 +24,7 @@ import dtnode
 import dtnode_transports
 
 ROOT = Path(__file__).parents[1]
-DTNODE = Path(str(dtnode.__file__)).parent
+DTNODE = Path(dtnode.__path__[0])
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[0-9][A-Za-z0-9.+!]*)")
@@ -104,12 +104,12 @@ def test_the_right_dtnode_is_imported() -> None:
     else:
         expected = ROOT
     for package in (dtnode, dtnode_transports):
-        assert Path(str(package.__file__)).resolve().is_relative_to(expected)
+        assert Path(package.__path__[0]).resolve().is_relative_to(expected)
 
 
 def test_packages_are_typed() -> None:
     assert (DTNODE / "py.typed").is_file()
-    assert (Path(str(dtnode_transports.__file__)).parent / "py.typed").is_file()
+    assert (Path(dtnode_transports.__path__[0]) / "py.typed").is_file()
 
 
 def declared_entry_points() -> list[tuple[str, str]]:
@@ -192,7 +192,7 @@ def test_nothing_committed_names_a_registry_or_this_machine() -> None:
     "text",
     [
         "https://files.python" + "hosted.org/x",
-        "--index" + "-url https://host/simple",
+        "--index" + "-url https://host/",
         "https://mirror.example/api/" + "simple/",
         "file:" + "///opt/wheels",
         "see /wor" + "k/shared",
