@@ -26,7 +26,7 @@ RUNTIME_READY := $(VENV)/.dtnode-runtime
 DEV_READY := $(VENV)/.dtnode-dev
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
 
 setup: $(DEV_READY)
 
@@ -63,7 +63,7 @@ lint: $(DEV_READY)
 	check ruff format --check .; \
 	check mypy; \
 	check pyright --pythonpath "$(BIN)/python"; \
-	check lint-imports; \
+	check lint-imports --no-logo; \
 	exit $$failed
 
 format: $(DEV_READY)
