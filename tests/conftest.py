@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 
 import dtnode
 
-# No deadline: two workers and coverage share a small machine. The fast profile always draws the
-# same examples, so that a run that fails here fails everywhere; the deep one looks for new ones.
-settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
-settings.register_profile(
-    "deep", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+# No deadline and no complaint about slow drawing: two workers and coverage share a small machine,
+# and a test must not fail because of that. The fast profile always draws the same examples, so that
+# a run that fails here fails everywhere; the deep one looks for new ones.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", UNTIMED, max_examples=50, derandomize=True)
+settings.register_profile("deep", UNTIMED, max_examples=5000)
 settings.load_profile("deep" if os.environ.get("DTNODE_FUZZ") == "deep" else "fast")
 
 
