@@ -1,0 +1,267 @@
+"""The authorisation rules for m.room.member events, and the state they are judged against.
+
+Called by event_auth only. Quotations are the specification's (room version 12, rule 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dtnode.errors import AuthRuleError, FormatError
+from dtnode.matrix.canonical_json import encode_canonical_json
+from dtnode.matrix.identifiers import server_name_of
+from dtnode.matrix.pdu import Pdu
+from dtnode.matrix.power_levels import CREATOR_POWER, NO_POWER_LEVELS, PowerLevels
+from dtnode.matrix.signing import verify_signature
+from dtnode.matrix.unpadded_base64 import decode_unpadded_base64
+
+MAX_THIRD_PARTY_VERIFICATIONS = 64
+"""Signature and key pairs tried for a third-party invite; real ones have one or two, and 64 kB of
+keys against 64 kB of signatures would be minutes of work."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AuthState:
+    """A state as the rules read it: create event and power levels at hand, the rest looked up."""
+
+    create: Pdu
+    power_levels: PowerLevels | None
+    lookup: Callable[[str, str], Pdu | None]
+
+    @property
+    def levels(self) -> PowerLevels:
+        return NO_POWER_LEVELS if self.power_levels is None else self.power_levels
+
+    def user_power(self, user_id: str) -> int:
+        creators = self.create.creators
+        if self.create.version.privileged_creators:
+            if user_id in creators:
+                return CREATOR_POWER
+        elif self.power_levels is None and user_id in creators:
+            return 100
+        return self.levels.user_level(user_id)
+
+    def membership(self, user_id: str) -> str | None:
+        member = self.lookup("m.room.member", user_id)
+        return None if member is None else member.membership
+
+    def check_power(self, user_id: str, level_name: str, purpose: str) -> None:
+        power, required = self.user_power(user_id), self.levels.level(level_name)
+        if power < required:
+            raise AuthRuleError(f"{user_id} has power {power}, needs {required} {purpose}")
+
+    def check_joined(self, user_id: str) -> None:
+        membership = self.membership(user_id)
+        if membership != "join":
+            raise AuthRuleError(f"{user_id} is not in the room (membership: {membership})")
+
+    def check_federation(self, user_id: str) -> None:
+        """Also for the target of a membership, and for any m.federate but true: so deployed
+        servers have it, and they agree on whom such a room admits."""
+        if ":" not in user_id:
+            raise AuthRuleError(f"{user_id!r:.60} is not a user id")
+        if self.create.content.get("m.federate", True) is not True:
+            home = self.create.sender_server
+            if server_name_of(user_id) != home:
+                raise AuthRuleError(f"the room is for {home} alone, {user_id} is of another server")
+
+
+def check_membership(pdu: Pdu, auth: AuthState) -> None:
+    # "If there is no state_key property, or no membership property in content, reject."
+    if pdu.state_key is None or pdu.membership is None:
+        raise AuthRuleError("a membership event without 'state_key' or without 'membership'")
+    target = pdu.state_key
+    # "If the only previous event is an m.room.create and the state_key is the creator, allow."
+    if pdu.membership == "join" and pdu.prev_events == (auth.create.event_id,):
+        creator = _founder(auth.create)
+        if target == creator:
+            return
+    auth.check_federation(target)
+    rule = _RULES.get(pdu.membership)
+    if rule is None:
+        # "Otherwise, the membership is unknown. Reject."
+        raise AuthRuleError(f"membership {pdu.membership!r:.40} is not known")
+    rule(pdu, target, auth)
+
+
+def _founder(create: Pdu) -> object:
+    return create.sender if create.version.implicit_room_creator else create.content.get("creator")
+
+
+def _join_rule(auth: AuthState) -> object:
+    event = auth.lookup("m.room.join_rules", "")
+    return "invite" if event is None else event.content.get("join_rule", "invite")
+
+
+def _check_join(pdu: Pdu, target: str, auth: AuthState) -> None:
+    # "If the sender does not match state_key, reject."
+    if pdu.sender != target:
+        raise AuthRuleError(f"{pdu.sender} can't make {target} join")
+    membership = auth.membership(target)
+    # "If the sender is banned, reject."
+    if membership == "ban":
+        raise AuthRuleError(f"{target} is banned")
+    join_rule = _join_rule(auth)
+    # "If the join_rule is public, allow."; "If the join_rule is invite or knock then allow if
+    # membership state is invite or join."; the same for restricted and knock_restricted.
+    if join_rule == "public":
+        return
+    if join_rule not in ("invite", "knock", "restricted", "knock_restricted"):
+        raise AuthRuleError(f"join rule {join_rule!r:.40} lets nobody in")
+    if membership in ("invite", "join"):
+        return
+    if join_rule in ("invite", "knock"):
+        raise AuthRuleError(f"{target} is not invited (join rule {join_rule})")
+    # "If the join_authorised_via_users_server key in content is not a user with sufficient
+    # permission to invite other users or is not a joined member of the room, reject."
+    authorising_user = pdu.content.get("join_authorised_via_users_server")
+    if type(authorising_user) is not str:
+        raise AuthRuleError(f"no member authorises the join of {target} (join rule {join_rule})")
+    auth.check_joined(authorising_user)
+    auth.check_power(authorising_user, "invite", f"to authorise the join of {target}")
+
+
+def _check_invite(pdu: Pdu, target: str, auth: AuthState) -> None:
+    membership = auth.membership(target)
+    if "third_party_invite" in pdu.content:
+        _check_third_party_invite(pdu, target, auth)
+        # "If target user is banned, reject."
+        if membership == "ban":
+            raise AuthRuleError(f"{target} is banned")
+        return
+    # "If the sender's current membership state is not join, reject."
+    auth.check_joined(pdu.sender)
+    # "If target user's current membership state is join or ban, reject."
+    if membership in ("join", "ban"):
+        raise AuthRuleError(f"{target} can't be invited (membership: {membership})")
+    # "If the sender's power level is greater than or equal to the invite level, allow."
+    auth.check_power(pdu.sender, "invite", "to invite")
+
+
+def _check_leave(pdu: Pdu, target: str, auth: AuthState) -> None:
+    sender_membership = auth.membership(pdu.sender)
+    # "If the sender matches state_key, allow if and only if that user's current membership state is
+    # invite, join, or knock."
+    if pdu.sender == target:
+        if sender_membership not in ("invite", "join", "knock"):
+            raise AuthRuleError(f"{target} can't leave (membership: {sender_membership})")
+        return
+    # "If the sender's current membership state is not join, reject."
+    auth.check_joined(pdu.sender)
+    # "If the target user's current membership state is ban, and the sender's power level is less
+    # than the ban level, reject."
+    if auth.membership(target) == "ban":
+        auth.check_power(pdu.sender, "ban", f"to unban {target}")
+    # "If the sender's power level is greater than or equal to the kick level, and the target user's
+    # power level is less than the sender's power level, allow."
+    auth.check_power(pdu.sender, "kick", f"to kick {target}")
+    _check_outranks(pdu.sender, target, auth)
+
+
+def _check_ban(pdu: Pdu, target: str, auth: AuthState) -> None:
+    # "If the sender's current membership state is not join, reject."
+    auth.check_joined(pdu.sender)
+    # "If the sender's power level is greater than or equal to the ban level, and the target user's
+    # power level is less than the sender's power level, allow."
+    auth.check_power(pdu.sender, "ban", f"to ban {target}")
+    _check_outranks(pdu.sender, target, auth)
+
+
+def _check_outranks(sender: str, target: str, auth: AuthState) -> None:
+    power, target_power = auth.user_power(sender), auth.user_power(target)
+    if target_power >= power:
+        raise AuthRuleError(f"{sender} has power {power}, {target} has {target_power}")
+
+
+def _check_knock(pdu: Pdu, target: str, auth: AuthState) -> None:
+    # "If the join_rule is anything other than knock or knock_restricted, reject."
+    join_rule = _join_rule(auth)
+    if join_rule not in ("knock", "knock_restricted"):
+        raise AuthRuleError(f"join rule {join_rule!r:.40} allows no knocking")
+    # "If sender does not match state_key, reject."
+    if pdu.sender != target:
+        raise AuthRuleError(f"{pdu.sender} can't knock for {target}")
+    # "If the sender's current membership is not ban, invite, or join, allow."
+    membership = auth.membership(target)
+    if membership in ("ban", "invite", "join"):
+        raise AuthRuleError(f"{target} can't knock (membership: {membership})")
+
+
+_RULES: dict[str, Callable[[Pdu, str, AuthState], None]] = {
+    "join": _check_join,
+    "invite": _check_invite,
+    "leave": _check_leave,
+    "ban": _check_ban,
+    "knock": _check_knock,
+}
+
+
+def third_party_token(pdu: Pdu) -> str | None:
+    """content.third_party_invite.signed.token, or None where there is no such text."""
+    signed = _signed(pdu)
+    token = signed.get("token") if signed is not None else None
+    return token if type(token) is str else None
+
+
+def _signed(pdu: Pdu) -> dict[str, Any] | None:
+    invite = pdu.content.get("third_party_invite")
+    signed = invite.get("signed") if type(invite) is dict else None
+    return signed if type(signed) is dict else None
+
+
+def _check_third_party_invite(pdu: Pdu, target: str, auth: AuthState) -> None:
+    # "If content.third_party_invite does not have a signed property, reject. If signed does not
+    # have mxid and token properties, reject."
+    signed, token = _signed(pdu), third_party_token(pdu)
+    if signed is None or token is None:
+        raise AuthRuleError("the third-party invite has no usable 'signed'")
+    # "If mxid does not match state_key, reject."
+    if signed.get("mxid") != target:
+        raise AuthRuleError(f"the third-party invite is not for {target}")
+    # "If there is no m.room.third_party_invite event in the current room state with state_key
+    # matching token, reject."
+    issued = auth.lookup("m.room.third_party_invite", token)
+    if issued is None:
+        raise AuthRuleError("the room has no third-party invite with this token")
+    # "If sender does not match sender of the m.room.third_party_invite, reject."
+    if issued.sender != pdu.sender:
+        raise AuthRuleError(f"the third-party invite is {issued.sender}'s, not {pdu.sender}'s")
+    # "If any signature in signed matches any public key in the m.room.third_party_invite event,
+    # allow. [...] Otherwise, reject."
+    try:
+        message = encode_canonical_json(
+            {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
+        )
+    except FormatError as error:
+        raise AuthRuleError(f"the third-party invite can't be signed: {error}") from None
+    tried = 0
+    for key in _public_keys(issued):
+        for signature in _signatures(signed):
+            tried += 1
+            if tried > MAX_THIRD_PARTY_VERIFICATIONS:
+                raise AuthRuleError("the third-party invite has too many keys and signatures")
+            if verify_signature(key, message, signature):
+                return
+    raise AuthRuleError("no signature of the third-party invite fits one of its public keys")
+
+
+def _public_keys(issued: Pdu) -> Iterator[bytes]:
+    listed = issued.content.get("public_keys")
+    entries = [issued.content, *(listed if type(listed) is list else ())]
+    for entry in entries:
+        text = entry.get("public_key") if type(entry) is dict else None
+        key = decode_unpadded_base64(text) if type(text) is str else None
+        if key is not None:
+            yield key
+
+
+def _signatures(signed: dict[str, Any]) -> Iterator[bytes]:
+    servers = signed.get("signatures")
+    for keys in servers.values() if type(servers) is dict else ():
+        for key_id, text in keys.items() if type(keys) is dict else ():
+            if key_id.startswith("ed25519:") and type(text) is str:
+                signature = decode_unpadded_base64(text)
+                if signature is not None:
+                    yield signature

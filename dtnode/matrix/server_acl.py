@@ -1,0 +1,48 @@
+"""Server ACLs (client-server API, "Server Access Control Lists"): which servers a room refuses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+_MAX_RULES = 10_000  # an ACL event is at most 64 KiB of JSON; this only bounds odd ones
+
+
+def acl_allows(server_name: str, content: Mapping[str, object]) -> bool:
+    """Whether an m.room.server_acl `content` lets `server_name` take part.
+
+    Like the specification: no event (or one without usable lists) is not this function's case; an
+    event denies what it doesn't allow. IP literals count where allow_ip_literals isn't false.
+    """
+    if content.get("allow_ip_literals") is False and _is_ip_literal(server_name):
+        return False
+    if _matches(server_name, content.get("deny")):
+        return False
+    return _matches(server_name, content.get("allow"))
+
+
+def _matches(server_name: str, globs: object) -> bool:
+    if not isinstance(globs, list):
+        return False
+    return any(
+        isinstance(glob, str) and _pattern(glob.lower()).fullmatch(server_name.lower())
+        for glob in globs[:_MAX_RULES]
+    )
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    # Only * and ? are special; fnmatch would also read [...].
+    text = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.compile(text, re.DOTALL)
+
+
+def _is_ip_literal(server_name: str) -> bool:
+    host = server_name[1:].split("]")[0] if server_name.startswith("[") else server_name
+    try:
+        ipaddress.ip_address(host.rsplit(":", 1)[0] if host.count(":") == 1 else host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,322 @@
+"""State resolution v2 (room versions 2 to 11) and v2.1 (version 12).
+
+Pure functions over state maps and an EventSource; what state an event has before it, and where
+states are kept, is the caller's business (dtnode.rooms). Where the specification leaves room, this
+follows the deployed servers, so that resolutions agree: power events grow only along auth chains
+inside the full conflicted set, and a state's auth chain includes its own events.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Protocol, TypeAlias
+
+from dtnode.errors import AuthRuleError
+from dtnode.matrix.canonical_json import encode_canonical_json
+from dtnode.matrix.event_auth import check_state_dependent_auth_rules
+from dtnode.matrix.membership_rules import AuthState
+from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.matrix.room_versions import RoomVersion, StateResolutionVersion
+
+StateMap: TypeAlias = Mapping[StateKey, str]
+"""(type, state_key) -> event id"""
+
+_CREATE: StateKey = ("m.room.create", "")
+_POWER_LEVELS: StateKey = ("m.room.power_levels", "")
+_POWER_KEYS = frozenset({_CREATE, _POWER_LEVELS, ("m.room.join_rules", "")})
+
+
+class EventSource(Protocol):
+    """The accepted events of one room, by id."""
+
+    def event(self, event_id: str, /) -> Pdu:
+        """KeyError: not here."""
+        ...
+
+    def order(self, event_id: str, /) -> int:
+        """A topological number: its parents and auth events have smaller ones."""
+        ...
+
+
+def state_hash(state: StateMap) -> str:
+    """Hex SHA-256 of the canonical JSON of the sorted list of [type, state_key, event_id]."""
+    entries = sorted([*key, event_id] for key, event_id in state.items())
+    return sha256(encode_canonical_json(entries)).hexdigest()
+
+
+def resolve(
+    version: RoomVersion, state_sets: Sequence[StateMap], events: EventSource
+) -> dict[StateKey, str]:
+    """The resolution of the states after an event's parents ("State resolution", "Algorithm").
+
+    All events in the state sets, and their auth chains, are accepted and in `events` (KeyError).
+    """
+    unconflicted, conflicted = _separate(state_sets)
+    if not conflicted:
+        return unconflicted
+    full_conflicted = conflicted | _auth_difference(state_sets, unconflicted, conflicted, events)
+    base: dict[StateKey, str] = dict(unconflicted)
+    if version.state_resolution is StateResolutionVersion.V2_1:
+        full_conflicted |= conflicted_state_subgraph(conflicted, events)
+        # "The iterative auth checks algorithm [...] now starts with an empty state map."
+        base = {}
+    resolution = _Resolution(events, full_conflicted)
+    power_events = resolution.power_events()
+    ordered = resolution.reverse_topological_power_order(power_events)
+    resolution.iterative_auth_checks(ordered, base)
+    remaining = resolution.mainline_order(full_conflicted - power_events, base.get(_POWER_LEVELS))
+    resolution.iterative_auth_checks(remaining, base)
+    base.update(unconflicted)
+    return base
+
+
+def _separate(state_sets: Sequence[StateMap]) -> tuple[dict[StateKey, str], set[str]]:
+    """The unconflicted state map and the ids of the conflicted state set."""
+    if not state_sets:
+        return {}, set()
+    first, *others = state_sets
+    conflicted_keys: set[StateKey] = set()
+    for other in others:
+        conflicted_keys.update(key for key, _ in first.items() ^ other.items())
+    unconflicted = dict(first)
+    conflicted: set[str] = set()
+    for key in conflicted_keys:
+        unconflicted.pop(key, None)
+        conflicted.update(state[key] for state in state_sets if key in state)
+    return unconflicted, conflicted
+
+
+def auth_chain_difference(state_sets: Sequence[StateMap], events: EventSource) -> set[str]:
+    """The events in the auth chain of some state sets but not of all ("Auth difference"), a state's
+    own events counting as part of its chain."""
+    unconflicted, conflicted = _separate(state_sets)
+    return _auth_difference(state_sets, unconflicted, conflicted, events)
+
+
+def _auth_difference(
+    state_sets: Sequence[StateMap],
+    unconflicted: StateMap,
+    conflicted: set[str],
+    events: EventSource,
+) -> set[str]:
+    in_all = (1 << len(state_sets)) - 1
+    shared = set(unconflicted.values())
+    masks = _masks_of(conflicted, state_sets)
+    seeds = {event_id: mask for event_id, mask in masks.items() if event_id not in shared}
+    candidates = _walk_down(seeds, dict.fromkeys(shared, in_all), in_all, events)
+    # Events below shared state are in every chain. Mostly there is nothing left to exclude and the
+    # shared state, which may be large, needn't be ordered.
+    doubtful = candidates - conflicted
+    if not doubtful:
+        return candidates
+    lowest = min(events.order(event_id) for event_id in doubtful)
+    for event_id in shared:
+        if events.order(event_id) > lowest:
+            seeds[event_id] = in_all
+    return _walk_down(seeds, dict.fromkeys(shared, in_all), in_all, events)
+
+
+def _masks_of(conflicted: set[str], state_sets: Sequence[StateMap]) -> dict[str, int]:
+    """For every conflicted event a bit for each state set it is in."""
+    masks = dict.fromkeys(conflicted, 0)
+    for bit, state in enumerate(state_sets):
+        for event_id in conflicted.intersection(state.values()):
+            masks[event_id] |= 1 << bit
+    return masks
+
+
+def _walk_down(
+    seeds: Mapping[str, int], known: Mapping[str, int], in_all: int, events: EventSource
+) -> set[str]:
+    """Walks auth events by decreasing order from `seeds`, an event's mask being final when it is
+    reached; gives those whose mask isn't `in_all`. Stops when nothing but full masks is queued.
+
+    known: masks of events that need no walk if a walk comes upon them.
+    """
+    masks = dict(seeds)
+    queue = [(-events.order(event_id), event_id) for event_id in seeds]
+    heapq.heapify(queue)
+    partial = sum(1 for mask in seeds.values() if mask != in_all)
+    difference: set[str] = set()
+    while partial:
+        _, event_id = heapq.heappop(queue)
+        mask = masks[event_id]
+        if mask != in_all:
+            difference.add(event_id)
+            partial -= 1
+        for auth_id in events.event(event_id).auth_event_ids:
+            before = masks.get(auth_id)
+            if before is None:
+                if auth_id in known:
+                    continue
+                masks[auth_id] = mask
+                heapq.heappush(queue, (-events.order(auth_id), auth_id))
+                partial += mask != in_all
+            elif before != in_all:
+                masks[auth_id] = before | mask
+                partial -= before | mask == in_all
+    return difference
+
+
+def conflicted_state_subgraph(conflicted: set[str], events: EventSource) -> set[str]:
+    """All events on auth paths between two conflicted events, endpoints included (version 12)."""
+    if not conflicted:
+        return set()
+    lowest = min(events.order(event_id) for event_id in conflicted)
+    chain: dict[str, tuple[str, ...]] = {}
+    queue = list(conflicted)
+    while queue:
+        event_id = queue.pop()
+        if event_id in chain:
+            continue
+        above = tuple(
+            auth_id
+            for auth_id in events.event(event_id).auth_event_ids
+            if events.order(auth_id) >= lowest
+        )
+        chain[event_id] = above
+        queue += above
+    subgraph = set(conflicted)
+    for event_id in sorted(chain, key=events.order):
+        if not subgraph.isdisjoint(chain[event_id]):
+            subgraph.add(event_id)
+    return subgraph
+
+
+class _Resolution:
+    """One run over one full conflicted set; remembers what it looked up."""
+
+    __slots__ = ("_auth", "_events", "_full_conflicted", "_mainline_positions")
+
+    def __init__(self, events: EventSource, full_conflicted: set[str]) -> None:
+        self._events = events
+        self._full_conflicted = full_conflicted
+        self._auth: dict[str, dict[StateKey, Pdu]] = {}
+        self._mainline_positions: dict[str, int] = {}
+
+    def _auth_events(self, pdu: Pdu) -> dict[StateKey, Pdu]:
+        found = self._auth.get(pdu.event_id)
+        if found is None:
+            event = self._events.event
+            found = {auth.key: auth for auth in map(event, pdu.auth_event_ids)}
+            self._auth[pdu.event_id] = found
+        return found
+
+    def power_events(self) -> set[str]:
+        """Step 1: the power events, with their auth chains as far as those are conflicted."""
+        queue = [
+            event_id
+            for event_id in self._full_conflicted
+            if _is_power_event(self._events.event(event_id))
+        ]
+        found = set(queue)
+        while queue:
+            for auth_id in self._events.event(queue.pop()).auth_event_ids:
+                if auth_id in self._full_conflicted and auth_id not in found:
+                    found.add(auth_id)
+                    queue.append(auth_id)
+        return found
+
+    def reverse_topological_power_order(self, event_ids: set[str]) -> list[str]:
+        """Kahn's algorithm over auth events, ties by (-power, origin_server_ts, event_id)."""
+        waiting: dict[str, int] = {}
+        dependants: dict[str, list[str]] = {}
+        ready: list[tuple[int, int, str]] = []
+        for event_id in event_ids:
+            pdu = self._events.event(event_id)
+            needed = event_ids.intersection(pdu.auth_event_ids)
+            for auth_id in needed:
+                dependants.setdefault(auth_id, []).append(event_id)
+            if needed:
+                waiting[event_id] = len(needed)
+            else:
+                ready.append(self._power_order(pdu))
+        heapq.heapify(ready)
+        ordered: list[str] = []
+        while ready:
+            event_id = heapq.heappop(ready)[2]
+            ordered.append(event_id)
+            for dependant in dependants.get(event_id, ()):
+                waiting[dependant] -= 1
+                if waiting[dependant] == 0:
+                    heapq.heappush(ready, self._power_order(self._events.event(dependant)))
+        assert len(ordered) == len(event_ids), "auth events form a cycle"
+        return ordered
+
+    def _power_order(self, pdu: Pdu) -> tuple[int, int, str]:
+        return -self._sender_power(pdu), pdu.origin_server_ts, pdu.event_id
+
+    def _sender_power(self, pdu: Pdu) -> int:
+        """The sender's power "when looking at their respective auth_events"."""
+        auth = self._auth_events(pdu)
+        create = auth.get(_CREATE, pdu if pdu.type == "m.room.create" else None)
+        if create is None:
+            return 0
+        levels = auth.get(_POWER_LEVELS)
+        return AuthState(
+            create=create,
+            power_levels=levels.power_levels if levels else None,
+            lookup=lambda _type, _state_key: None,
+        ).user_power(pdu.sender)
+
+    def iterative_auth_checks(self, event_ids: Iterable[str], state: dict[StateKey, str]) -> None:
+        """Applies to `state` each event that it, or else the event's auth events, authorises."""
+        event = self._events.event
+        for event_id in event_ids:
+            pdu = event(event_id)
+            auth = self._auth_events(pdu)
+
+            def look_up(
+                event_type: str, state_key: str, auth: Mapping[StateKey, Pdu] = auth
+            ) -> Pdu | None:
+                resolved = state.get((event_type, state_key))
+                return auth.get((event_type, state_key)) if resolved is None else event(resolved)
+
+            try:
+                check_state_dependent_auth_rules(pdu, look_up)
+            except AuthRuleError:
+                continue
+            state[pdu.key] = event_id
+
+    def mainline_order(self, event_ids: Iterable[str], power_levels: str | None) -> list[str]:
+        """Step 3: by position on the mainline of `power_levels`, origin_server_ts and event_id."""
+        mainline = []
+        current = power_levels
+        while current is not None:
+            mainline.append(current)
+            above = self._auth_events(self._events.event(current)).get(_POWER_LEVELS)
+            current = above.event_id if above else None
+        # Counted from the oldest: events based on nothing of the mainline come first, at 0.
+        self._mainline_positions = {
+            event_id: position for position, event_id in enumerate(reversed(mainline), 1)
+        }
+        return sorted(event_ids, key=self._mainline_key)
+
+    def _mainline_key(self, event_id: str) -> tuple[int, int, str]:
+        pdu = self._events.event(event_id)
+        return self._mainline_position(pdu), pdu.origin_server_ts, event_id
+
+    def _mainline_position(self, pdu: Pdu) -> int:
+        """Of the nearest power levels on the mainline; every power levels event on the way there
+        remembers it."""
+        positions = self._mainline_positions
+        passed: list[str] = []
+        current: Pdu | None = pdu
+        position = 0
+        while current is not None:
+            if current.event_id in positions:
+                position = positions[current.event_id]
+                break
+            passed.append(current.event_id)
+            current = self._auth_events(current).get(_POWER_LEVELS)
+        positions.update(dict.fromkeys(passed, position))
+        return position
+
+
+def _is_power_event(pdu: Pdu) -> bool:
+    """Power levels, join rules, kicks and bans; the create event goes with them."""
+    if pdu.key in _POWER_KEYS:
+        return True
+    return pdu.membership in ("leave", "ban") and pdu.sender != pdu.state_key
