@@ -1,0 +1,270 @@
+"""`dtnode link ...`: the links in config.toml. They work with and without a running node, which is
+told of every change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import click
+
+from dtnode.cli.api import OWN_API, NodeApi
+from dtnode.cli.common import json_option, pass_folder
+from dtnode.cli.output import echo_json, echo_table, warn
+from dtnode.config import ACCEPT_VALUES, Accept, LinkConfig, NodeConfig, OptionValue, new_link_id
+from dtnode.errors import ConfigError, DtnodeError
+from dtnode.node.data_folder import DataFolder
+
+_OPTION_NAME = re.compile(r"--[a-z][a-z0-9-]*\Z")
+
+accept_option = click.option(
+    "--accept",
+    type=click.Choice(ACCEPT_VALUES),
+    default="known",
+    show_default=True,
+    help="Whom this link talks to: known peers only, or anyone who proves a key. A stranger learns"
+    " nothing of your rooms either way.",
+)
+peer_option = click.option(
+    "--peer",
+    metavar="SERVER_NAME",
+    help="The node that must be at the other end; it becomes known by this.",
+)
+
+
+class AddGroup(click.Group):
+    """`link add KIND`: tcp with its own help; every other installed transport takes --NAME VALUE
+    pairs, which go to it as they are."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return sorted({*self.commands, *_installed_kinds()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = super().get_command(ctx, cmd_name)
+        if known is None and cmd_name in _installed_kinds():
+            return _generic_add(cmd_name)
+        return known
+
+
+def register(group: click.Group) -> None:
+    group.add_command(link)
+
+
+@click.group()
+def link() -> None:
+    """Ways to reach other nodes."""
+
+
+@link.group(cls=AddGroup)
+def add() -> None:
+    """Add a link; a running node brings it up at once."""
+
+
+@add.command("tcp")
+@click.option("--listen", metavar="HOST:PORT", help="Wait for connections here.")
+@click.option("--dial", metavar="HOST:PORT", help="Connect to there, again and again.")
+@peer_option
+@click.option(
+    "--bitrate",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Bits a second of a slow line underneath, such as a radio bridge.",
+)
+@accept_option
+@json_option
+@pass_folder
+def add_tcp(
+    folder: DataFolder,
+    listen: str | None,
+    dial: str | None,
+    peer: str | None,
+    bitrate: int | None,
+    accept: Accept,
+    as_json: bool,
+) -> None:
+    """Over TCP: give either --listen or --dial."""
+    if (listen is None) == (dial is None):
+        raise click.UsageError("Give one of --listen HOST:PORT and --dial HOST:PORT.")
+    if peer is not None and listen is not None:
+        raise click.UsageError(
+            "--peer goes with --dial. Who may connect to a listening link is said with"
+            " `dtnode peer add`, or with --accept anyone."
+        )
+    given = {"listen": listen, "dial": dial, "bitrate": bitrate}
+    options = {name: value for name, value in given.items() if value is not None}
+    _add(folder, "tcp", options, accept=accept, peer=peer, as_json=as_json)
+
+
+@link.command("list")
+@json_option
+@pass_folder
+def list_links(folder: DataFolder, as_json: bool) -> None:
+    """The links of this node's settings (`dtnode status` says how they do)."""
+    links = folder.open().read_config().links
+    if as_json:
+        echo_json([_as_json(entry) for entry in links])
+        return
+    echo_table(
+        ("Id", "Kind", "Options", "Peer", "Accept"),
+        [
+            (
+                entry.id,
+                entry.kind,
+                " ".join(f"{key}={value}" for key, value in entry.options.items()),
+                entry.peer,
+                entry.accept,
+            )
+            for entry in links
+        ],
+    )
+
+
+@link.command()
+@click.argument("link_id", metavar="ID")
+@pass_folder
+def remove(folder: DataFolder, link_id: str) -> None:
+    """Remove the link ID (see `dtnode link list`); a running node closes it at once."""
+
+    def without(config: NodeConfig) -> NodeConfig:
+        kept = tuple(entry for entry in config.links if entry.id != link_id)
+        if len(kept) == len(config.links):
+            there = ", ".join(entry.id for entry in config.links) or "none"
+            raise ConfigError(f"There is no link {link_id!r}. The links here: {there}.")
+        return replace(config, links=kept)
+
+    folder.edit_config(without)
+    _reload(folder, None)
+
+
+def _add(
+    folder: DataFolder,
+    kind: str,
+    options: Mapping[str, OptionValue],
+    *,
+    accept: Accept,
+    peer: str | None,
+    as_json: bool,
+) -> None:
+    folder.open()
+    if peer is not None:
+        _check_peer(folder, peer, accept)
+    _check_options(kind, options)
+    added: list[LinkConfig] = []
+
+    def with_it(config: NodeConfig) -> NodeConfig:
+        entry = LinkConfig(
+            id=new_link_id(config, kind), kind=kind, options=options, accept=accept, peer=peer
+        )
+        for other in config.links:
+            if other == replace(entry, id=other.id):
+                raise ConfigError(f"There is such a link already: {other.id}. Nothing was changed.")
+        added.append(entry)
+        return replace(config, links=(*config.links, entry))
+
+    folder.edit_config(with_it)
+    if as_json:
+        echo_json(_as_json(added[0]))
+    else:
+        click.echo(added[0].id)
+    _reload(folder, added[0].id)
+
+
+def _check_peer(folder: DataFolder, peer: str, accept: Accept) -> None:
+    from dtnode.matrix.server_names import key_from_server_name
+
+    if accept == "anyone":
+        raise click.UsageError("--peer names the one to talk to; --accept anyone contradicts it.")
+    if key_from_server_name(peer) is None:
+        raise click.UsageError(
+            f"{peer!r} isn't a node's server name: that is 52 characters of a-z and 2-7, perhaps"
+            " with a domain behind them. `dtnode status` on the other node shows it."
+        )
+    if peer == folder.identity.server_name:
+        raise click.UsageError("--peer names this node itself. Give the other node's server name.")
+
+
+def _check_options(kind: str, options: Mapping[str, OptionValue]) -> None:
+    """Let the transport itself look at the options, before they are written down."""
+    from dtnode.link import load_transport
+
+    try:
+        load_transport(kind, options)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _reload(folder: DataFolder, added_id: str | None) -> None:
+    """Tell the running node, if there is one. What was saved stays saved whatever it answers."""
+    if not folder.is_running():
+        return
+    try:
+        with NodeApi(folder) as api:
+            links = api.post(f"{OWN_API}/links/reload", {})["links"]
+    except DtnodeError as error:
+        warn(f"The settings are saved, but the running node hasn't taken them up: {error}")
+        return
+    for entry in links:
+        if entry["id"] == added_id and entry.get("state") == "failed":
+            warn(f"The link is saved, but doesn't come up: {entry.get('detail')}")
+
+
+def _as_json(entry: LinkConfig) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "options": dict(entry.options),
+        "peer": entry.peer,
+        "accept": entry.accept,
+    }
+
+
+def _installed_kinds() -> tuple[str, ...]:
+    from dtnode.link import transport_kinds
+
+    return transport_kinds()
+
+
+def _generic_add(kind: str) -> click.Command:
+    @click.command(
+        kind,
+        context_settings={"ignore_unknown_options": True},
+        help=f"Over {kind}. Options of this transport are given as --NAME VALUE.",
+    )
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME VALUE]...")
+    @peer_option
+    @accept_option
+    @json_option
+    @pass_folder
+    def command(
+        folder: DataFolder,
+        options: tuple[str, ...],
+        peer: str | None,
+        accept: Accept,
+        as_json: bool,
+    ) -> None:
+        pairs = parse_pairs(options)
+        _add(folder, kind, pairs, accept=accept, peer=peer, as_json=as_json)
+
+    return command
+
+
+def parse_pairs(words: tuple[str, ...]) -> dict[str, OptionValue]:
+    """--name value, --name=value and --flag (True) as options; values stay text, which the
+    transport reads. UsageError for anything else."""
+    options: dict[str, OptionValue] = {}
+    rest = list(words)
+    while rest:
+        name, has_value, value = rest.pop(0).partition("=")
+        if not _OPTION_NAME.match(name):
+            raise click.UsageError(f"{name!r} isn't an option. Write --NAME VALUE.")
+        key = name[2:].replace("-", "_")
+        if key in options:
+            raise click.UsageError(f"{name} is given twice.")
+        if has_value:
+            options[key] = value
+        elif rest and not rest[0].startswith("--"):
+            options[key] = rest.pop(0)
+        else:
+            options[key] = True
+    return options
