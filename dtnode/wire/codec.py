@@ -308,6 +308,7 @@ _LAYOUTS: Final = (
         room_version=_VERSION,
         event_id=_ID,
         pdus=_many(_PDU, limits.MAX_CARD_PDUS),
+        state=_many(_ID, limits.MAX_CARD_PDUS),
         state_hash=_HASH,
         servers=_many(_ID, limits.MAX_CARD_SERVERS),
     ),

@@ -36,9 +36,13 @@ MAX_EVENTS_PDUS = 100
 MAX_CARD_PDUS = 1_000
 """PDUs in one RoomCard: the state worth knowing and its auth chains, not every member."""
 
-MAX_PDUS_BYTES = MAX_MESSAGE_BYTES - 65_536 - MAX_CARD_PDUS * 5
-"""PDUs of one Events or RoomCard together (978,040): what surely fits in MAX_MESSAGE_BYTES beside
-the other fields at their limits and the 5-byte CBOR head of each PDU."""
+MAX_PDUS_BYTES = MAX_MESSAGE_BYTES - 4_096
+"""PDUs of one Events message together (1,044,480 bytes): what surely fits in MAX_MESSAGE_BYTES
+beside the other fields at their limits and the 5-byte CBOR head of each PDU."""
+
+MAX_CARD_PDUS_BYTES = 700_000
+"""PDUs of one RoomCard together, likewise: 328 kB are left for the ids of its state, its servers
+and the heads."""
 
 MAX_CARD_SERVERS = 250
 """Servers named in a RoomCard; a joiner needs a few to ask, not all."""
@@ -61,8 +65,9 @@ STATE_HASH_BYTES = 32
 MAX_REASON_BYTES = 200
 """A Bye's reason: one line of a log."""
 
-MAX_CBOR_ITEMS = 2_048
-"""CBOR items in one message: the largest is a RoomCard (1,000 PDUs, 250 servers, 9 others)."""
+MAX_CBOR_ITEMS = 2_304
+"""CBOR items in one message: the largest is a RoomCard (1,000 PDUs, 1,000 ids of state, 250 servers
+and 13 others)."""
 
 MAX_CBOR_DEPTH = 2
 """A message is an array of scalars and flat arrays."""

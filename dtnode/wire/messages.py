@@ -95,8 +95,9 @@ class RoomCard:
 
     event_id: the invite or removal; for PUBLIC cards the latest event of the sender's (the join's
     parent). pdus: that event, the state worth knowing and all their auth chains, parents first.
-    state_hash: 32 bytes, SHA-256 of the full state at that event as the sender sees it (the form of
-    `state_before` in audits). servers: servers with joined members.
+    state: the event ids of those that are the room's state before that event, as the sender sees
+    it. state_hash: 32 bytes, SHA-256 of the full such state (the form of `state_before` in audits).
+    servers: servers with joined members.
     """
 
     kind: CardKind
@@ -104,6 +105,7 @@ class RoomCard:
     room_version: str
     event_id: str
     pdus: tuple[bytes, ...]
+    state: tuple[str, ...]
     state_hash: bytes
     servers: tuple[str, ...] = ()
 
