@@ -1,0 +1,178 @@
+"""What rooms and people are called on this node, and what a typed name means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from dtnode.errors import DtnodeError
+from dtnode.matrix.identifiers import is_user_id, server_name_of, split_user_id
+from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.rooms.membership import anchor_card, own_chain, shown_state
+from dtnode.rooms.state import RoomStates
+from dtnode.store import RoomKind, RoomRecord, Store
+
+_MIN_KEY_PREFIX = 4  # characters of a server name that stand for a person
+_KEY_LABEL = 4  # characters of the key that tell people of the same name apart
+_HEROES = 3  # members named where a room has no name of its own
+
+
+class NameNotFound(DtnodeError):
+    """Nothing here is called that."""
+
+
+class NameAmbiguous(DtnodeError):
+    """Several things here are called that; the message lists them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    user_id: str
+    label: str
+
+
+def state_to_show(
+    store: Store, states: RoomStates, room: RoomRecord, user_id: str
+) -> Mapping[StateKey, Pdu]:
+    """The room's current state, or what a card shows of it."""
+    if room.kind is RoomKind.COMPLETE:
+        look = states.lookup(room.current_group)
+        found: dict[StateKey, Pdu] = {}
+        for type_, state_key in store.state_groups.state(room.current_group):
+            event = look(type_, state_key)
+            assert event is not None
+            found[(type_, state_key)] = event
+        return found
+    card = anchor_card(store, room)
+    return {} if card is None else shown_state(card, own_chain(store, room, user_id))
+
+
+class Names:
+    def __init__(self, store: Store, states: RoomStates, user_id: str) -> None:
+        self._store = store
+        self._states = states
+        self._user_id = user_id
+
+    # --- rooms
+
+    def room_name(self, room: RoomRecord) -> str:
+        """Its name, else its alias, else its members, else its id."""
+        look = self._state_lookup(room)
+        for type_, field in (("m.room.name", "name"), ("m.room.canonical_alias", "alias")):
+            event = look(type_, "")
+            text = None if event is None else event.content.get(field)
+            if isinstance(text, str) and text:
+                return text
+        members = [
+            person.label
+            for person in self.people()
+            if person.user_id != self._user_id
+            and (event := look("m.room.member", person.user_id)) is not None
+            and event.membership in ("join", "invite")
+        ]
+        if not members:
+            return room.room_id
+        more = f" and {len(members) - _HEROES} more" if len(members) > _HEROES else ""
+        return ", ".join(members[:_HEROES]) + more
+
+    def _state_lookup(self, room: RoomRecord) -> Callable[[str, str], Pdu | None]:
+        if room.kind is RoomKind.COMPLETE:
+            return self._states.lookup(room.current_group)
+        state = state_to_show(self._store, self._states, room, self._user_id)
+        return lambda type_, state_key: state.get((type_, state_key))
+
+    def resolve_room(self, text: str) -> RoomRecord:
+        """A room by id or unique name. NameNotFound, NameAmbiguous."""
+        rooms = list(self._store.rooms)
+        by_id = [room for room in rooms if room.room_id == text]
+        if by_id:
+            return by_id[0]
+        named = [(room, self.room_name(room)) for room in rooms]
+        for matches in (
+            [room for room, name in named if name == text],
+            [room for room, name in named if name.casefold() == text.casefold()],
+        ):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                ids = ", ".join(room.room_id for room in matches)
+                raise NameAmbiguous(f"{len(matches)} rooms are called {text!r}, use an id: {ids}")
+        raise NameNotFound(f"no room here is called {text!r}; see: dtnode room list")
+
+    # --- people
+
+    def people(self) -> list[Person]:
+        """Everyone this node has heard of: members and invited users of its rooms, added peers."""
+        names: dict[str, str] = {self._user_id: self._own_label(self._user_id, {})}
+        given = {peer.server_name: peer.name for peer in self._store.peers.all() if peer.name}
+        for room in self._store.rooms:
+            for (type_, user_id), event in self._member_events(room):
+                if type_ == "m.room.member" and is_user_id(user_id):
+                    shown = event.content.get("displayname")
+                    name = given.get(server_name_of(user_id))
+                    names[user_id] = name or (
+                        shown if isinstance(shown, str) and shown else split_user_id(user_id)[0]
+                    )
+        for peer in self._store.peers.all():
+            if peer.user_id is not None and peer.user_id not in names:
+                names[peer.user_id] = peer.name or split_user_id(peer.user_id)[0]
+        return _told_apart(names)
+
+    def _own_label(self, user_id: str, given: Mapping[str, str]) -> str:
+        return given.get(server_name_of(user_id)) or split_user_id(user_id)[0]
+
+    def _member_events(self, room: RoomRecord) -> Iterable[tuple[StateKey, Pdu]]:
+        if room.kind is RoomKind.COMPLETE:
+            members = self._states.members(room.current_group)
+            return [(("m.room.member", user_id), event) for user_id, event in members.items()]
+        return state_to_show(self._store, self._states, room, self._user_id).items()
+
+    def labels(self) -> dict[str, str]:
+        return {person.user_id: person.label for person in self.people()}
+
+    def resolve_user(self, text: str) -> Person:
+        """A user by id (known or not), unique key prefix, given name or display name."""
+        people = self.people()
+        if text.startswith("@"):
+            if not is_user_id(text):
+                raise NameNotFound(f"{text!r} is not a user id; one looks like @name:server")
+            known = [person for person in people if person.user_id == text]
+            return known[0] if known else Person(user_id=text, label=split_user_id(text)[0])
+        given = {peer.name: peer.server_name for peer in self._store.peers.all() if peer.name}
+        server = given.get(text)
+        for matches in (
+            [p for p in people if server is not None and server_name_of(p.user_id) == server],
+            [p for p in people if p.label == text or split_user_id(p.user_id)[0] == text],
+            [
+                p
+                for p in people
+                if len(text) >= _MIN_KEY_PREFIX and server_name_of(p.user_id).startswith(text)
+            ],
+        ):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                ids = ", ".join(person.user_id for person in matches)
+                raise NameAmbiguous(f"{len(matches)} people fit {text!r}, use an id: {ids}")
+        raise NameNotFound(
+            f"nobody here is called {text!r}: use a user id (@name:server), or name one with: dtnode"
+            " peer name"
+        )
+
+
+def _told_apart(names: Mapping[str, str]) -> list[Person]:
+    """Equal names get the first four characters of their key."""
+    often = Counter(names.values())
+    return [
+        Person(
+            user_id=user_id,
+            label=name if often[name] == 1 else f"{name} ({server_name_of(user_id)[:_KEY_LABEL]})",
+        )
+        for user_id, name in sorted(names.items())
+    ]
+
+
+def resolve_room(store: Store, text: str) -> RoomRecord:
+    """For commands that work on the store alone, without a node."""
+    return Names(store, RoomStates(store), "").resolve_room(text)

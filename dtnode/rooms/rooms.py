@@ -1,0 +1,165 @@
+"""`Rooms`: everything a node does with rooms, put together once.
+
+Methods work in one transaction each (nested in the caller's, if there is one) and are called by one
+thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dtnode.clock import Clock
+from dtnode.errors import FormatError
+from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.matrix.room_versions import ROOM_VERSIONS
+from dtnode.matrix.server_names import key_from_server_name
+from dtnode.rooms.create import OwnClock
+from dtnode.rooms.gaps import Gap, gaps_of
+from dtnode.rooms.invites import CardTaker
+from dtnode.rooms.local import LocalRooms, NewRoom
+from dtnode.rooms.membership import Standing, standing
+from dtnode.rooms.names import Names, state_to_show
+from dtnode.rooms.outcome import Received, Verdict
+from dtnode.rooms.receive import Receiver
+from dtnode.rooms.room_file import parse_header, room_id_of
+from dtnode.rooms.sharing import Sharing
+from dtnode.rooms.state import RoomStates
+from dtnode.rooms.summary import RoomSummary, summarise
+from dtnode.rooms.timeline import Timeline
+from dtnode.signer import KEY_ID, Entropy, Signer
+from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.wire.messages import RoomCard
+
+
+def key_of_name(server_name: str, key_id: str) -> bytes | None:
+    """Keys of servers named by their key; of no others (DESIGN section 1)."""
+    return key_from_server_name(server_name) if key_id == KEY_ID else None
+
+
+class Rooms:
+    """user_id: this node's user. Reads go through the parts: states, names, timeline, sharing."""
+
+    def __init__(
+        self, store: Store, signer: Signer, user_id: str, clock: Clock, entropy: Entropy
+    ) -> None:
+        self.store = store
+        self.user_id = user_id
+        self.own_name = signer.server_name
+        self.clock = OwnClock(store, clock)
+        self.states = RoomStates(store)
+        receiver = Receiver(store, self.states, key_of_name, self.own_name)
+        self._receiver = receiver
+        self._cards = CardTaker(store, self.states, receiver, key_of_name, self.own_name)
+        self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
+        self.sharing = Sharing(store, self.states, self.own_name, user_id)
+        self.names = Names(store, self.states, user_id)
+        self.timeline = Timeline(store, self.states, self.own_name)
+
+    # --- the user's acts
+
+    def create_room(self, new: NewRoom) -> str:
+        with self.store.transaction():
+            return self._local.create_room(self.user_id, new)
+
+    def send(
+        self,
+        room_id: str,
+        type_: str,
+        content: Mapping[str, Any],
+        state_key: str | None = None,
+        redacts: str | None = None,
+    ) -> str:
+        """The event's id. AuthRuleError: the room's rules forbid it; RoomNotHere."""
+        with self.store.transaction():
+            return self._local.send(room_id, self.user_id, type_, content, state_key, redacts)
+
+    def set_membership(
+        self,
+        room_id: str,
+        user_id: str,
+        membership: str,
+        *,
+        reason: str | None = None,
+        is_direct: bool = False,
+    ) -> str:
+        """Invite, kick, ban, unban, leave: the event's id."""
+        with self.store.transaction():
+            return self._local.set_membership(
+                room_id, self.user_id, user_id, membership, reason=reason, is_direct=is_direct
+            )
+
+    def join(self, room_id: str) -> str:
+        """RoomNotHere: only a peer's card can help."""
+        with self.store.transaction():
+            return self._local.join(room_id, self.user_id)
+
+    # --- from peers and files
+
+    def receive(self, room_id: str, pdus: Sequence[bytes], *, source: str) -> Received:
+        """Events of a room this node takes part in; FormatError for any other room."""
+        room = self.store.rooms.get(room_id)
+        if room is None:
+            raise FormatError(f"events for room {room_id}, which this node has no part in")
+        with self.store.transaction():
+            received = self._receiver.receive(room, pdus, source=source, now_ms=self.clock.now_ms())
+            self._complete_if_whole(room)
+        return received
+
+    def _complete_if_whole(self, room: RoomRecord) -> None:
+        """An invited room is complete once what its card stands on was judged here."""
+        now = self.store.rooms.by_nid(room.nid)
+        if now.kind is RoomKind.INVITED and now.anchor and self.store.events.has(now.anchor):
+            self.store.rooms.set_kind(room.nid, RoomKind.COMPLETE, None)
+
+    def take_card(self, card: RoomCard, *, source: str) -> bool:
+        """True: something new for the person. PduError: the card is no good."""
+        with self.store.transaction():
+            return self._cards.take(card, source=source, now_ms=self.clock.now_ms())
+
+    def import_lines(self, lines: Sequence[bytes]) -> tuple[str, dict[str, int]]:
+        """(room id, count per verdict). FormatError: no room file. Every event is judged like a
+        peer's; the keys in the file's header count for nothing."""
+        if len(lines) < 2:
+            raise FormatError("the file holds no events")
+        version = parse_header(lines[0]).version
+        room_id = room_id_of(lines[1], version)
+        counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
+        with self.store.transaction():
+            if self.store.rooms.get(room_id) is None:
+                self.store.rooms.add(room_id, ROOM_VERSIONS[version.identifier], RoomKind.COMPLETE)
+            received = self.receive(room_id, lines[1:], source="import")
+        for outcome in received.outcomes:
+            counts[outcome.verdict.value] += 1
+        released = len(received.released)
+        counts[Verdict.HELD.value] -= min(released, counts[Verdict.HELD.value])
+        for outcome in received.released:
+            counts[outcome.verdict.value] += 1
+        return room_id, counts
+
+    # --- reads
+
+    def room(self, room_id: str) -> RoomRecord | None:
+        return self.store.rooms.get(room_id)
+
+    def standing(self, room: RoomRecord, user_id: str | None = None) -> Standing:
+        """Where a user (this node's by default) stands in the room."""
+        return standing(self.store, self.states, room, user_id or self.user_id)
+
+    def state(self, room: RoomRecord) -> Mapping[StateKey, Pdu]:
+        """The current state; of a room known by a card what that shows."""
+        return state_to_show(self.store, self.states, room, self.user_id)
+
+    def summary(self, room: RoomRecord) -> RoomSummary:
+        return summarise(
+            self.store,
+            self.states,
+            self.sharing,
+            self.names,
+            room,
+            user_id=self.user_id,
+            own_name=self.own_name,
+        )
+
+    def gaps(self, room: RoomRecord) -> list[Gap]:
+        return gaps_of(self.store, self.sharing, room, self.own_name)

@@ -1,0 +1,297 @@
+"""Who gets what (DESIGN section 6), and what two nodes lack of each other.
+
+A server with joined members gets the whole DAG of a room, messages it may not read in redacted form.
+A server that was removed gets its removal, what led to it, and what it could see on its side of a
+partition. Anyone else learns not even that the room exists. Called for one authenticated peer at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dtnode.matrix.history_visibility import server_may_read, visibility_of
+from dtnode.matrix.identifiers import server_name_of
+from dtnode.matrix.pdu import Pdu
+from dtnode.matrix.server_acl import acl_allows
+from dtnode.rooms.cards import make_card
+from dtnode.rooms.invites import servers_of_cards
+from dtnode.rooms.membership import own_chain, standing
+from dtnode.rooms.state import RoomStates
+from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
+from dtnode.wire.messages import CardKind, RoomCard, Tips, Want
+from dtnode.wire.messages import RoomKind as WireRoomKind
+
+MAX_DIFFERENCE = 20_000  # events queued for a peer at once; the rest follows after another Tips
+MAX_TIPS = 200  # named in one message; more are found by the walk from the others
+_LOCATOR_STEPS = 24  # exponential steps back: reaches 2**24 events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What a peer lacks of a room, parents first. cut: there is more than was counted. unknown: tips
+    of the peer's that aren't here."""
+
+    room_id: str
+    to_send: tuple[str, ...] = ()
+    cut: bool = False
+    unknown: tuple[str, ...] = ()
+
+
+class Sharing:
+    def __init__(self, store: Store, states: RoomStates, own_name: str, user_id: str) -> None:
+        self._store = store
+        self._states = states
+        self._own_name = own_name
+        self._user_id = user_id
+
+    # --- which rooms, which peers
+
+    def known_servers(self) -> frozenset[str]:
+        """Servers this node talks to: added ones, members' and invited users' of its rooms, those
+        that must still learn of their removal; without the blocked."""
+        found: set[str] = set()
+        for room in self._store.rooms:
+            if room.kind is RoomKind.INVITED:
+                found |= servers_of_cards(self._store, room)
+            for user_id, event in self._states.members(room.current_group).items():
+                server = server_name_of(user_id)
+                if event.membership in ("join", "invite", "knock") or (
+                    is_removal(event) and not self._is_told(server, event.event_id)
+                ):
+                    found.add(server)
+        for peer in self._store.peers.all():
+            if peer.added:
+                found.add(peer.server_name)
+            if peer.blocked:
+                found.discard(peer.server_name)
+        return frozenset(found - {self._own_name})
+
+    def is_shared(self, room: RoomRecord, peer: str) -> bool:
+        """Whether the peer takes part in the room, as this node sees it."""
+        if room.kind is RoomKind.INVITED:
+            joined = standing(self._store, self._states, room, self._user_id).membership == "join"
+            if joined and peer in servers_of_cards(self._store, room):
+                return True
+        group = room.current_group
+        return peer in self._states.joined_servers(group) and self._acl_allows(group, peer)
+
+    def shared_rooms(self, peer: str) -> list[RoomRecord]:
+        return [room for room in self._store.rooms if self.is_shared(room, peer)]
+
+    def _acl_allows(self, group: int, server: str) -> bool:
+        acl = self._states.event(group, "m.room.server_acl")
+        return acl is None or acl_allows(server, acl.content)
+
+    def _is_told(self, server: str, event_id: str) -> bool:
+        return self._store.peers.delivered_alone(server, event_id)
+
+    # --- tips and what they show
+
+    def tips_message(self, room: RoomRecord, *, reply: bool) -> Tips:
+        """What this node holds of the room. Events that wait for their parents don't count."""
+        newest = sorted(self._store.rooms.tips(room.nid), reverse=True)[:MAX_TIPS]
+        return Tips(
+            room_id=room.room_id,
+            room_version=room.version.identifier,
+            kind=WireRoomKind(int(room.kind)),
+            tips=tuple(self._store.events.ids_of(newest)),
+            locator=tuple(self._store.events.ids_of(self._locator(newest))),
+            reply=reply,
+        )
+
+    def _locator(self, tips: Sequence[int]) -> list[int]:
+        """Ancestors of the newest tip, 1, 2, 4, 8 ... steps along first parents."""
+        found: list[int] = []
+        if not tips:
+            return found
+        nid, step, next_mark = tips[0], 0, 1
+        while len(found) < _LOCATOR_STEPS:
+            parents = self._store.events.parents_of(nid)
+            if not parents:
+                break
+            nid, step = max(parents), step + 1
+            if step == next_mark:
+                found.append(nid)
+                next_mark *= 2
+        if found and found[-1] != nid:
+            found.append(nid)  # the root: whoever knows the room shares it
+        return found
+
+    def compare(self, peer: str, tips: Tips) -> Comparison:
+        """What the peer lacks, by its Tips. Remembers what it has."""
+        nothing = Comparison(room_id=tips.room_id)
+        room = self._store.rooms.get(tips.room_id)
+        if room is None or not self.is_shared(room, peer):
+            return nothing
+        nids = {id_: self._nid_in(room, id_) for id_ in (*tips.tips, *tips.locator)}
+        known = [nid for nid in nids.values() if nid is not None]
+        if known:
+            self._store.peers.set_frontier(room.nid, peer, known)
+        to_send = self._store.events.difference(
+            self._store.rooms.tips(room.nid), known, MAX_DIFFERENCE + 1
+        )
+        ids = self._store.events.ids_of(to_send[:MAX_DIFFERENCE])
+        return Comparison(
+            room_id=room.room_id,
+            to_send=(*ids, *self._unjudged_own(room, peer)),
+            cut=len(to_send) > MAX_DIFFERENCE,
+            unknown=tuple(id_ for id_ in tips.tips if nids[id_] is None),
+        )
+
+    def _nid_in(self, room: RoomRecord, event_id: str) -> int | None:
+        event = self._store.events.get(event_id)
+        return event.nid if event is not None and event.room_nid == room.nid else None
+
+    def _unjudged_own(self, room: RoomRecord, peer: str) -> list[str]:
+        """Own events on a card (join, messages) that the peer hasn't acknowledged."""
+        return [
+            held.pdu.event_id
+            for held in own_chain(self._store, room, self._user_id)
+            if not self._is_told(peer, held.pdu.event_id)
+        ]
+
+    def offer(self, peer: str, room: RoomRecord) -> tuple[str, ...]:
+        """Own unjudged events for a peer that, by the card, is in the room."""
+        return tuple(self._unjudged_own(room, peer)) if self.is_shared(room, peer) else ()
+
+    # --- answering wants
+
+    def serve(self, peer: str, want: Want) -> tuple[list[str], list[str]]:
+        """(events to send, parents first; wanted ids that are not here or not for this peer)"""
+        room = self._store.rooms.get(want.room_id)
+        if room is None:
+            return [], list(want.event_ids)
+        wanted = {id_: self._nid_in(room, id_) for id_ in want.event_ids}
+        have = [nid for id_ in want.have if (nid := self._nid_in(room, id_)) is not None]
+        roots = [nid for nid in wanted.values() if nid is not None]
+        found = self._store.events.difference(roots, have, MAX_DIFFERENCE)
+        if not self.is_shared(room, peer):
+            found = self._left_to(room, peer, found, have)
+        allowed = set(found)
+        refused = [id_ for id_, nid in wanted.items() if nid is None or nid not in allowed]
+        held = [id_ for id_ in refused if self._offers_held(room, peer, id_)]
+        ids = self._store.events.ids_of(found)
+        return [*ids, *held], [id_ for id_ in refused if id_ not in held]
+
+    def _offers_held(self, room: RoomRecord, peer: str, event_id: str) -> bool:
+        """Held events are passed on to members: another node may know what they build on."""
+        if not self.is_shared(room, peer):
+            return False
+        held = self._store.held.get(event_id)
+        return held is not None and held.room_nid == room.nid
+
+    def _left_to(
+        self, room: RoomRecord, peer: str, nids: Sequence[int], have: Sequence[int]
+    ) -> list[int]:
+        """Of `nids`, what a server that is no longer in the room may still get: its removal and
+        what led to it, and events in whose state it was joined. Nothing if it never was."""
+        removals = [
+            nid
+            for event in self._removals(room, peer)
+            if (nid := self._nid_in(room, event.event_id)) is not None
+            and self._was_joined(event, peer)
+        ]
+        led_to = set(self._store.events.difference(removals, have, MAX_DIFFERENCE))
+        return [nid for nid in nids if nid in led_to or self._joined_at(nid, peer)]
+
+    def _was_joined(self, removal: Pdu, peer: str) -> bool:
+        event = self._store.events.get(removal.event_id)
+        return event is not None and peer in self._states.joined_servers(event.before)
+
+    def _joined_at(self, nid: int, peer: str) -> bool:
+        event = self._store.events.by_nid(nid)
+        return event is not None and peer in self._states.joined_servers(event.before)
+
+    def load(self, peer: str, room_id: str, event_ids: Iterable[str]) -> list[bytes]:
+        """PDUs as this peer may have them; ids that are gone meanwhile are left out."""
+        found: list[bytes] = []
+        for event_id in event_ids:
+            event = self._store.events.get(event_id)
+            if event is not None:
+                pdu = event.pdu if self.may_read(event, peer) else event.pdu.redacted_form()
+                found.append(pdu.canonical())
+                continue
+            held = self._store.held.get(event_id)
+            if held is not None:
+                found.append(held.pdu.canonical())
+        return found
+
+    def may_read(self, event: StoredEvent, server: str) -> bool:
+        """History visibility and the server's membership in the state at the event."""
+        visibility = visibility_of(self._states.event(event.before, "m.room.history_visibility"))
+        memberships: dict[str, str] = {}
+        if visibility in ("invited", "joined") or event.pdu.type == "m.room.history_visibility":
+            members = self._states.members_of_server(event.before, server)
+            memberships = {
+                user_id: member.membership
+                for user_id, member in members.items()
+                if member.membership is not None
+            }
+        return event.pdu.is_state or server_may_read(
+            event.pdu, server, visibility=visibility, memberships=memberships
+        )
+
+    # --- cards
+
+    def cards_for(self, peer: str) -> list[RoomCard]:
+        """Invites and removals of the peer's users that it hasn't acknowledged."""
+        cards = []
+        for room in self._store.rooms:
+            if room.kind is not RoomKind.COMPLETE:
+                continue
+            for event in self._states.members_of_server(room.current_group, peer).values():
+                kind = _card_kind(event)
+                if kind is not None and not self._is_told(peer, event.event_id):
+                    stored = self._store.events.get(event.event_id)
+                    assert stored is not None, "a state names stored events only"
+                    cards.append(make_card(self._store, self._states, room, stored, kind))
+        return cards
+
+    def _removals(self, room: RoomRecord, peer: str) -> list[Pdu]:
+        members = self._states.members_of_server(room.current_group, peer).values()
+        return [event for event in members if is_removal(event)]
+
+    def public_card(self, room_id: str) -> RoomCard | None:
+        """For anyone this node talks to who knows the room's id; None if the room isn't public."""
+        room = self._store.rooms.get(room_id)
+        if room is None or room.kind is not RoomKind.COMPLETE:
+            return None
+        rules = self._states.content(room.current_group, "m.room.join_rules")
+        extremities = self._store.rooms.forward_extremities(room.nid)
+        event = self._store.events.by_nid(max(extremities, default=0))
+        if rules.get("join_rule") != "public" or event is None:
+            return None
+        return make_card(self._store, self._states, room, event, CardKind.PUBLIC)
+
+    # --- acknowledgements
+
+    def acknowledged(self, peer: str, room_id: str, event_ids: Iterable[str]) -> None:
+        """The peer has these events durably (with their ancestors, as they were sent)."""
+        room = self._store.rooms.get(room_id)
+        if room is None:
+            return
+        judged = [event for id_ in event_ids if (event := self._store.events.get(id_)) is not None]
+        alone = [id_ for id_ in event_ids if self._store.events.nid_of(id_) is None]
+        self._store.peers.mark_delivered_alone(peer, alone)
+        if judged:
+            covered = {parent for event in judged for parent in event.parents}
+            old = set(self._store.peers.frontier(room.nid, peer))
+            new = {event.nid for event in judged if event.accepted}
+            self._store.peers.set_frontier(room.nid, peer, (old | new) - covered)
+
+    def told(self, peer: str, event_id: str) -> None:
+        """The peer has acknowledged the card for `event_id`."""
+        self._store.peers.mark_delivered_alone(peer, [event_id])
+
+
+def is_removal(event: Pdu) -> bool:
+    """Whether a membership event is a kick, ban, unban or revoked invite: done by somebody else."""
+    return event.membership in ("leave", "ban") and event.sender != event.state_key
+
+
+def _card_kind(event: Pdu) -> CardKind | None:
+    if event.membership == "invite":
+        return CardKind.INVITE
+    return CardKind.REMOVAL if is_removal(event) else None

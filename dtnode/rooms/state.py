@@ -1,0 +1,152 @@
+"""Room states by state group: resolution with memory, look-ups, memberships by server.
+
+Plain functions of the store with caches; called by every other module of dtnode.rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dtnode.matrix.identifiers import server_name_of
+from dtnode.matrix.pdu import Pdu
+from dtnode.matrix.room_versions import RoomVersion
+from dtnode.matrix.state_resolution import StateMap, resolve
+from dtnode.store import Store
+from dtnode.store.lru import Lru
+from dtnode.store.state_groups import EMPTY_GROUP
+
+_CACHED_RESOLUTIONS = 512
+_CACHED_SERVER_SETS = 256
+
+StateLookup = Callable[[str, str], Pdu | None]
+
+
+class _StoredEvents:
+    """dtnode.matrix's EventSource over the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._events = store.events
+
+    def event(self, event_id: str, /) -> Pdu:
+        found = self._events.get(event_id)
+        if found is None:
+            raise KeyError(event_id)
+        return found.pdu
+
+    def order(self, event_id: str, /) -> int:
+        nid = self._events.nid_of(event_id)
+        if nid is None:
+            raise KeyError(event_id)
+        return nid
+
+
+class RoomStates:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._source = _StoredEvents(store)
+        self._resolved: Lru[frozenset[int], int] = Lru(_CACHED_RESOLUTIONS)
+        self._servers: Lru[int, frozenset[str]] = Lru(_CACHED_SERVER_SETS)
+        self.resolutions = 0
+        self.conflicted_keys = 0
+        store.on_rollback(self._forget)
+
+    def _forget(self) -> None:
+        self._resolved.clear()
+        self._servers.clear()
+
+    def resolve(self, version: RoomVersion, groups: Iterable[int]) -> int:
+        """The group of the state resolved from several; the group itself if there is but one."""
+        distinct = frozenset(groups)
+        if not distinct:
+            return EMPTY_GROUP
+        if len(distinct) == 1:
+            return next(iter(distinct))
+        known = self._resolved.get(distinct)
+        if known is None:
+            near = sorted(distinct)
+            state_groups = self._store.state_groups
+            states = [state_groups.state(group) for group in near]
+            self._count(states)
+            state = resolve(version, states, self._source)
+            known = state_groups.group_of(state, near)
+            self._resolved.put(distinct, known)
+        return known
+
+    def _count(self, states: Sequence[StateMap]) -> None:
+        """For audits: how much there was to resolve."""
+        keys = {key for state in states for key in state}
+        conflicted = sum(len({state.get(key) for state in states}) > 1 for key in keys)
+        self.resolutions += conflicted > 0
+        self.conflicted_keys += conflicted
+
+    def tip_group(self, room_nid: int) -> int:
+        """The tip state: resolution over the tips, equal on all nodes with the same events. A value
+        for comparison only (DESIGN section 2)."""
+        room = self._store.rooms.by_nid(room_nid)
+        events = self._store.events
+        groups = []
+        for nid in self._store.rooms.tips(room_nid):
+            tip = events.by_nid(nid)
+            assert tip is not None, "a tip is a stored event"
+            groups.append(tip.after)
+        return self.resolve(room.version, groups)
+
+    def lookup(self, group: int) -> StateLookup:
+        state = self._store.state_groups.state(group)
+        events = self._store.events
+
+        def look(type_: str, state_key: str) -> Pdu | None:
+            event_id = state.get((type_, state_key))
+            if event_id is None:
+                return None
+            found = events.get(event_id)
+            assert found is not None, "a state names stored events only"
+            return found.pdu
+
+        return look
+
+    def event(self, group: int, type_: str, state_key: str = "") -> Pdu | None:
+        return self.lookup(group)(type_, state_key)
+
+    def content(self, group: int, type_: str, state_key: str = "") -> dict[str, object]:
+        """The content of a state event, {} if there is none."""
+        found = self.event(group, type_, state_key)
+        return {} if found is None else found.content
+
+    def members(self, group: int) -> dict[str, Pdu]:
+        """user id -> m.room.member event, whatever the membership."""
+        look = self.lookup(group)
+        found = {}
+        for type_, state_key in self._store.state_groups.state(group):
+            if type_ == "m.room.member":
+                event = look(type_, state_key)
+                assert event is not None
+                found[state_key] = event
+        return found
+
+    def membership(self, group: int, user_id: str) -> str | None:
+        event = self.event(group, "m.room.member", user_id)
+        return None if event is None else event.membership
+
+    def joined_servers(self, group: int) -> frozenset[str]:
+        """Servers with at least one joined member."""
+        known = self._servers.get(group)
+        if known is None:
+            known = frozenset(
+                server_name_of(user_id)
+                for user_id, event in self.members(group).items()
+                if event.membership == "join"
+            )
+            self._servers.put(group, known)
+        return known
+
+    def members_of_server(self, group: int, server_name: str) -> dict[str, Pdu]:
+        suffix = f":{server_name}"
+        look = self.lookup(group)
+        return {
+            state_key: event
+            for type_, state_key in self._store.state_groups.state(group)
+            if type_ == "m.room.member"
+            and state_key.endswith(suffix)
+            and (event := look(type_, state_key)) is not None
+        }

@@ -1,0 +1,179 @@
+"""The SQLite connection: opening, migrating, transactions, damage. No table of its own.
+
+WAL and synchronous=FULL: a committed transaction survives kill -9 and power failure. A transaction
+may nest (savepoints); caches register to be cleared when anything is rolled back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dtnode.errors import StoreError
+from dtnode.store.schema import APPLICATION_ID, MIGRATIONS
+
+_CACHE_KIB = 8_192  # page cache; the node's target is 64 MiB in all
+
+
+class Database:
+    """One connection to one store file, or to memory (`path` None).
+
+    Raises StoreError where the file is damaged, from a newer dtnode, or not a store at all.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self.path = path
+        self._depth = 0
+        self._before_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
+        try:
+            self._conn = self._connect(path, read_only)
+            self._conn.execute("PRAGMA foreign_keys = ON")
+            self._check_identity()
+            if not read_only:
+                self._configure()
+                self._migrate()
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, path) from exc
+
+    @staticmethod
+    def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
+        if path is None:
+            target, uri = ":memory:", False
+        else:
+            target, uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", True
+        return sqlite3.connect(
+            target, uri=uri, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+
+    def _check_identity(self) -> None:
+        version = self._scalar("PRAGMA user_version")
+        application = self._scalar("PRAGMA application_id")
+        if version and application != APPLICATION_ID:
+            raise StoreError(f"{self.path} is an SQLite file, but not a dtnode store")
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by a newer dtnode (store version {version}, this one "
+                f"knows {len(MIGRATIONS)}): update dtnode on this machine"
+            )
+
+    def _configure(self) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"cache_size = -{_CACHE_KIB}",
+            "wal_autocheckpoint = 2000",
+            "temp_store = MEMORY",
+        ):
+            self._conn.execute(f"PRAGMA {pragma}")
+
+    def _migrate(self) -> None:
+        version = self._scalar("PRAGMA user_version")
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            self._conn.executescript(
+                f"BEGIN IMMEDIATE; {script}"
+                f"PRAGMA application_id = {APPLICATION_ID};"
+                f"PRAGMA user_version = {number}; COMMIT;"
+            )
+
+    def _scalar(self, sql: str) -> int:
+        return int(self._conn.execute(sql).fetchone()[0])
+
+    def quick_check(self) -> None:
+        """Reads the whole file; StoreError if its structure is damaged."""
+        try:
+            found = self._conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
+        if found != "ok":
+            raise _damaged(self.path, str(found))
+
+    def close(self) -> None:
+        self._conn.close()
+
+    # --- transactions
+
+    def before_commit(self, callback: Callable[[], None]) -> None:
+        """`callback` runs before every outermost commit: buffered rows are written there."""
+        self._before_commit.append(callback)
+
+    def on_rollback(self, callback: Callable[[], None]) -> None:
+        """`callback` runs after any rollback: whatever was cached may be untrue now."""
+        self._on_rollback.append(callback)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._depth > 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Leaving the outermost one means: on disk, synced. Nested: a savepoint."""
+        outermost = self._depth == 0
+        name = f"s{self._depth}"
+        begin, commit, rollback = (
+            ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+            if outermost
+            else (
+                f"SAVEPOINT {name}",
+                f"RELEASE {name}",
+                (f"ROLLBACK TO {name}", f"RELEASE {name}"),
+            )
+        )
+        self.flush()  # buffered rows of the outer part must not vanish with the inner one
+        self.execute(begin)
+        self._depth += 1
+        try:
+            yield
+            self.flush()
+            self.execute(commit)
+        except BaseException:
+            if self._conn.in_transaction:  # SQLite itself ends it on some errors (disk full)
+                for statement in rollback:
+                    self._conn.execute(statement)
+            for callback in self._on_rollback:
+                callback()
+            raise
+        finally:
+            self._depth -= 1
+
+    def flush(self) -> None:
+        for callback in self._before_commit:
+            callback()
+
+    # --- statements
+
+    def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self._conn.execute(sql, parameters)
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
+
+    def executemany(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        try:
+            self._conn.executemany(sql, rows)
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
+
+
+def _as_store_error(exc: sqlite3.Error, path: Path | None) -> StoreError:
+    text = str(exc)
+    if "full" in text:
+        return StoreError(f"the disk that holds {path} is full: make room, nothing was lost")
+    if "locked" in text or "busy" in text:
+        return StoreError(f"{path} is in use by another program: stop it first")
+    if "readonly" in text or "unable to open" in text:
+        return StoreError(f"{path} can't be opened ({text}): check that it exists and its rights")
+    if isinstance(exc, sqlite3.DatabaseError) and not isinstance(
+        exc, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
+    ):
+        return _damaged(path, text)
+    return StoreError(f"the store {path} failed: {text}")
+
+
+def _damaged(path: Path | None, detail: str) -> StoreError:
+    return StoreError(
+        f"the store {path} is damaged ({detail}). Nothing was changed. Keep a copy of the file, then "
+        "restore your latest backup into a new folder with: dtnode --data NEW restore FILE"
+    )

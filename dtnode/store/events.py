@@ -1,0 +1,366 @@
+"""Judged events of all rooms: rows, cache, order, and the walks over the room DAG.
+
+Only events whose parents and auth events are here have a row; others wait in dtnode.store.held.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dtnode.matrix.pdu import Pdu, stored_pdu
+from dtnode.matrix.room_versions import ROOM_VERSIONS
+from dtnode.store.database import Database
+from dtnode.store.lru import Lru
+
+_CACHED_EVENTS = 4_000  # about 2 KiB each: covers a busy room's auth events and newest messages
+_PENDING_ROWS = 2_000  # rows buffered within a transaction before they are written out
+
+_COLUMNS = (
+    "event_nid, event_id, room_nid, topo, ts, rejected, soft_failed, redacted, before_group, "
+    "after_group, parents, position, reason, pdu, sender_server"
+)
+
+DisplayOrder = tuple[int, int, str]
+"""(topo, origin_server_ts, event_id): the DAG order in which people read, equal on all nodes."""
+
+
+@dataclass(slots=True)
+class StoredEvent:
+    """One judged event. Treated as immutable but by this module.
+
+    nid: topological number. topo: 1 + the highest of its parents' (0 parents: 1); unlike `depth`
+    nobody can lie about it. before, after: state groups. position: what clients count by; None for
+    rejected events. reason: why it was rejected or soft-failed.
+    """
+
+    nid: int
+    room_nid: int
+    pdu: Pdu
+    topo: int
+    rejected: bool
+    soft_failed: bool
+    before: int
+    after: int
+    parents: tuple[int, ...]
+    position: int | None
+    reason: str | None
+
+    @property
+    def event_id(self) -> str:
+        return self.pdu.event_id
+
+    @property
+    def accepted(self) -> bool:
+        return not self.rejected
+
+    @property
+    def display_order(self) -> DisplayOrder:
+        return (self.topo, self.pdu.origin_server_ts, self.pdu.event_id)
+
+
+class Events:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._cache: Lru[str, StoredEvent] = Lru(_CACHED_EVENTS)
+        self._pending: dict[str, StoredEvent] = {}
+        self._pending_nids: dict[int, StoredEvent] = {}
+        self._next_nid: int | None = None
+        self._next_position: int | None = None
+        db.before_commit(self.flush)
+        db.on_rollback(self._forget)
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._pending.clear()
+        self._pending_nids.clear()
+        self._next_nid = None
+        self._next_position = None
+
+    # --- numbers
+
+    def next_nid(self) -> int:
+        if self._next_nid is None:
+            row = self._db.execute("SELECT coalesce(max(event_nid), 0) FROM events").fetchone()
+            self._next_nid = row[0] + 1
+        number = self._next_nid
+        self._next_nid += 1
+        return number
+
+    def next_position(self) -> int:
+        if self._next_position is None:
+            self._next_position = self.last_position() + 1
+        number = self._next_position
+        self._next_position += 1
+        return number
+
+    def last_position(self) -> int:
+        """The highest position given to anything a client may see, 0 at first."""
+        if self._next_position is not None:
+            return self._next_position - 1
+        row = self._db.execute(
+            "SELECT max(coalesce((SELECT max(position) FROM events), 0),"
+            " coalesce((SELECT max(position) FROM held), 0))"
+        ).fetchone()
+        return int(row[0])
+
+    # --- rows
+
+    def add(self, event: StoredEvent) -> None:
+        """Buffered until the next flush; visible to every lookup by id at once."""
+        self._pending[event.event_id] = event
+        self._pending_nids[event.nid] = event
+        self._cache.put(event.event_id, event)
+        if len(self._pending) >= _PENDING_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._pending:
+            return
+        rows: list[tuple[object, ...]] = [_row(event) for event in self._pending.values()]
+        marks = ", ".join("?" * len(_COLUMNS.split(", ")))
+        self._db.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+        self._pending.clear()
+        self._pending_nids.clear()
+
+    def get(self, event_id: str) -> StoredEvent | None:
+        found = self._pending.get(event_id) or self._cache.get(event_id)
+        if found is None:
+            found = self._one("event_id = ?", event_id)
+        return found
+
+    def by_nid(self, nid: int) -> StoredEvent | None:
+        return self._pending_nids.get(nid) or self._one("event_nid = ?", nid)
+
+    def ids_of(self, nids: Iterable[int]) -> list[str]:
+        """Event ids in the order given; every number must exist."""
+        out = []
+        for nid in nids:
+            pending = self._pending_nids.get(nid)
+            if pending is not None:
+                out.append(pending.event_id)
+                continue
+            row = self._db.execute("SELECT event_id FROM events WHERE event_nid = ?", (nid,))
+            out.append(row.fetchone()[0])
+        return out
+
+    def nid_of(self, event_id: str) -> int | None:
+        found = self._pending.get(event_id) or self._cache.get(event_id)
+        if found is not None:
+            return found.nid
+        row = self._db.execute(
+            "SELECT event_nid FROM events WHERE event_id = ?", (event_id,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def has(self, event_id: str) -> bool:
+        return self.nid_of(event_id) is not None
+
+    def replace_redacted(self, event: StoredEvent, pdu: Pdu) -> StoredEvent:
+        """A good copy of an event held only in redacted form so far takes its place."""
+        self.flush()
+        self._db.execute(
+            "UPDATE events SET redacted = 0, pdu = ? WHERE event_nid = ?",
+            (pdu.canonical(), event.nid),
+        )
+        event.pdu = pdu
+        self._cache.put(pdu.event_id, event)
+        return event
+
+    def _one(self, where: str, value: object) -> StoredEvent | None:
+        row = self._db.execute(
+            f"SELECT {_COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
+            f" FROM events WHERE {where}",
+            (value,),
+        ).fetchone()
+        return None if row is None else self._read(row)
+
+    def _read(self, row: tuple[Any, ...]) -> StoredEvent:
+        event = _event(row)
+        cached = self._cache.get(event.event_id)
+        if cached is not None:
+            return cached
+        self._cache.put(event.event_id, event)
+        return event
+
+    def _select(self, where: str, *values: object) -> Iterator[StoredEvent]:
+        self.flush()
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
+            f" FROM events WHERE {where}",
+            values,
+        )
+        for row in rows:
+            yield _event(row)
+
+    # --- queries of one room
+
+    def counts(self, room_nid: int) -> tuple[int, int, int]:
+        """(accepted, rejected, soft-failed) events."""
+        self.flush()
+        row = self._db.execute(
+            "SELECT coalesce(sum(NOT rejected), 0), coalesce(sum(rejected), 0),"
+            " coalesce(sum(soft_failed), 0) FROM events WHERE room_nid = ?",
+            (room_nid,),
+        ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def newest_in_order(self, room_nid: int, limit: int) -> list[StoredEvent]:
+        """The last `limit` accepted events in DAG order, oldest first."""
+        found = list(
+            self._select(
+                "room_nid = ? AND NOT rejected ORDER BY topo DESC, ts DESC, event_id DESC LIMIT ?",
+                room_nid,
+                limit,
+            )
+        )
+        return found[::-1]
+
+    def between_positions(
+        self, room_nid: int, after: int, upto: int, limit: int, *, newest: bool
+    ) -> list[StoredEvent]:
+        """Accepted events with after < position <= upto, at most `limit` of the newest (or the
+        oldest) of them, in rising position."""
+        found = list(
+            self._select(
+                "room_nid = ? AND position > ? AND position <= ?"
+                f" ORDER BY position {'DESC' if newest else 'ASC'} LIMIT ?",
+                room_nid,
+                after,
+                upto,
+                limit,
+            )
+        )
+        return found[::-1] if newest else found
+
+    def in_nid_order(self, room_nid: int, after_nid: int = 0) -> Iterator[StoredEvent]:
+        """Every event of the room, parents before children."""
+        return self._select(
+            "room_nid = ? AND event_nid > ? ORDER BY event_nid", room_nid, after_nid
+        )
+
+    def newest_first(
+        self, room_nid: int, down_to: int
+    ) -> Iterator[tuple[int, str, tuple[int, ...]]]:
+        """(number, sender's server, parents) of the room's events from the newest down to number
+        `down_to`."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT event_nid, sender_server, parents FROM events"
+            " WHERE room_nid = ? AND event_nid >= ? ORDER BY event_nid DESC",
+            (room_nid, down_to),
+        )
+        for nid, sender_server, parents in rows:
+            yield nid, sender_server, _unpack(parents)
+
+    def redacted_copies(self, room_nid: int) -> list[StoredEvent]:
+        return list(self._select("room_nid = ? AND redacted", room_nid))
+
+    # --- walks
+
+    def parents_of(self, nid: int) -> tuple[int, ...]:
+        pending = self._pending_nids.get(nid)
+        if pending is not None:
+            return pending.parents
+        row = self._db.execute("SELECT parents FROM events WHERE event_nid = ?", (nid,)).fetchone()
+        return _unpack(row[0])
+
+    def difference(self, of: Iterable[int], known: Iterable[int], limit: int) -> list[int]:
+        """Events that are `of` or ancestors of `of`, and neither `known` nor ancestors of `known`.
+
+        Rising numbers, parents first; of more than `limit` the oldest, so that a next call can go on
+        from there. The walk goes newest first over both sets at once and stops when only known
+        events are left in it: its cost follows the difference, not the room.
+        """
+        wanted, have = 1, 2
+        marks: dict[int, int] = {}
+        heap: list[int] = []
+        unresolved = 0
+        for nids, mark in ((of, wanted), (known, have)):
+            for nid in nids:
+                if nid not in marks:
+                    heapq.heappush(heap, -nid)
+                    marks[nid] = 0
+                marks[nid] |= mark
+        unresolved = sum(mark == wanted for mark in marks.values())
+        found: list[int] = []
+        while heap and unresolved:
+            nid = -heapq.heappop(heap)
+            mark = marks.pop(nid)
+            if mark == wanted:
+                unresolved -= 1
+                found.append(nid)
+            for parent in self.parents_of(nid):
+                before = marks.get(parent)
+                if before is None:
+                    heapq.heappush(heap, -parent)
+                    marks[parent] = mark & have or wanted
+                    unresolved += not mark & have
+                elif before == wanted and mark & have:
+                    marks[parent] = wanted | have
+                    unresolved -= 1
+        found.reverse()
+        return found[:limit]
+
+    def is_ancestor(self, older: int, newer: int) -> bool:
+        """Is `older` among the ancestors of `newer`?"""
+        heap, seen = [-newer], {newer}
+        while heap:
+            nid = -heapq.heappop(heap)
+            for parent in self.parents_of(nid):
+                if parent == older:
+                    return True
+                if parent > older and parent not in seen:
+                    seen.add(parent)
+                    heapq.heappush(heap, -parent)
+        return False
+
+
+def _pack(parents: tuple[int, ...]) -> bytes:
+    return struct.pack(f"<{len(parents)}q", *parents)
+
+
+def _unpack(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 8}q", data)
+
+
+def _row(event: StoredEvent) -> tuple[object, ...]:
+    pdu = event.pdu
+    return (
+        event.nid,
+        pdu.event_id,
+        event.room_nid,
+        event.topo,
+        pdu.origin_server_ts,
+        event.rejected,
+        event.soft_failed,
+        pdu.redacted,
+        event.before,
+        event.after,
+        _pack(event.parents),
+        event.position,
+        event.reason,
+        pdu.canonical(),
+        pdu.sender_server,
+    )
+
+
+def _event(row: tuple[Any, ...]) -> StoredEvent:
+    (nid, event_id, room_nid, topo, _ts, rejected, soft_failed, redacted, before, after) = row[:10]
+    parents, position, reason, pdu, _sender_server, version = row[10:]
+    return StoredEvent(
+        nid=nid,
+        room_nid=room_nid,
+        pdu=stored_pdu(pdu, event_id, ROOM_VERSIONS[version], redacted=bool(redacted)),
+        topo=topo,
+        rejected=bool(rejected),
+        soft_failed=bool(soft_failed),
+        before=before,
+        after=after,
+        parents=_unpack(parents),
+        position=position,
+        reason=reason,
+    )

@@ -1,0 +1,107 @@
+"""Tables of the store, as numbered migrations. Not the code that uses them.
+
+A migration is never edited after a release: a new one is appended. `PRAGMA user_version` holds the
+number of the last one applied; each runs in one transaction with its version bump.
+
+Conventions: `*_nid` are this store's own small numbers, `*_ms` milliseconds since the epoch,
+`position` numbers what clients see in the order it arrived here. Event numbers are topological:
+an event's parents and auth events always have smaller ones.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x64746E31  # "dtn1": tells a dtnode store from any other SQLite file
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+    CREATE TABLE rooms (
+        room_nid      INTEGER PRIMARY KEY,
+        room_id       TEXT NOT NULL UNIQUE,
+        version       TEXT NOT NULL,
+        kind          INTEGER NOT NULL,          -- RoomKind
+        current_group INTEGER NOT NULL DEFAULT 0,
+        anchor        TEXT,                      -- invite or parent of a public join, while INVITED
+        note          TEXT                       -- for the person, e.g. why the room is lost
+    );
+
+    CREATE TABLE events (
+        event_nid    INTEGER PRIMARY KEY,
+        event_id     TEXT NOT NULL UNIQUE,
+        room_nid     INTEGER NOT NULL REFERENCES rooms,
+        topo         INTEGER NOT NULL,           -- 1 + the highest of its parents'
+        ts           INTEGER NOT NULL,           -- origin_server_ts
+        rejected     INTEGER NOT NULL,
+        soft_failed  INTEGER NOT NULL,
+        redacted     INTEGER NOT NULL,           -- content hash failed: only the redacted form is here
+        before_group INTEGER NOT NULL,
+        after_group  INTEGER NOT NULL,
+        parents      BLOB NOT NULL,              -- event numbers, 8 bytes little-endian each
+        position     INTEGER UNIQUE,             -- NULL: not for clients (rejected)
+        reason       TEXT,
+        pdu          BLOB NOT NULL,              -- canonical JSON, federation format
+        sender_server TEXT NOT NULL
+    );
+    CREATE INDEX events_by_room ON events (room_nid, event_nid);
+    CREATE INDEX events_by_order ON events (room_nid, topo, ts, event_id);
+    CREATE INDEX events_by_position ON events (room_nid, position);
+    CREATE INDEX events_redacted ON events (room_nid) WHERE redacted;
+
+    CREATE TABLE state_groups (
+        group_nid  INTEGER PRIMARY KEY,          -- 0, the empty state, has no row
+        base_group INTEGER NOT NULL,
+        hops       INTEGER NOT NULL,             -- length of the chain of deltas below it
+        delta      BLOB NOT NULL                 -- JSON [[type, state_key, event_id or null], ...]
+    );
+
+    CREATE TABLE forward_extremities (room_nid INTEGER, event_nid INTEGER,
+        PRIMARY KEY (room_nid, event_nid)) WITHOUT ROWID;
+    CREATE TABLE tips (room_nid INTEGER, event_nid INTEGER,
+        PRIMARY KEY (room_nid, event_nid)) WITHOUT ROWID;
+
+    CREATE TABLE held (
+        held_nid    INTEGER PRIMARY KEY,
+        event_id    TEXT NOT NULL UNIQUE,
+        room_nid    INTEGER NOT NULL REFERENCES rooms,
+        redacted    INTEGER NOT NULL,
+        source      TEXT NOT NULL,               -- server name it came from; own name for own events
+        received_ms INTEGER NOT NULL,
+        position    INTEGER UNIQUE,              -- own events are shown to clients at once
+        pdu         BLOB NOT NULL
+    );
+    CREATE INDEX held_by_room ON held (room_nid);
+    CREATE TABLE held_missing (missing_id TEXT, held_nid INTEGER REFERENCES held ON DELETE CASCADE,
+        PRIMARY KEY (missing_id, held_nid)) WITHOUT ROWID;
+    CREATE INDEX held_missing_by_child ON held_missing (held_nid);
+
+    CREATE TABLE cards (
+        room_nid    INTEGER NOT NULL REFERENCES rooms,
+        event_id    TEXT NOT NULL,
+        kind        INTEGER NOT NULL,            -- CardKind
+        source      TEXT NOT NULL,
+        received_ms INTEGER NOT NULL,
+        state_hash  BLOB NOT NULL,
+        servers     TEXT NOT NULL,               -- JSON list
+        state       TEXT NOT NULL,               -- JSON list of event ids
+        pdus        BLOB NOT NULL,               -- JSON list of PDUs, parents first
+        PRIMARY KEY (room_nid, event_id)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE peers (
+        server_name     TEXT PRIMARY KEY,
+        user_id         TEXT,
+        name            TEXT,
+        added           INTEGER NOT NULL DEFAULT 0,
+        blocked         INTEGER NOT NULL DEFAULT 0,
+        last_contact_ms INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE peer_frontier (room_nid INTEGER, server_name TEXT, event_nid INTEGER,
+        PRIMARY KEY (room_nid, server_name, event_nid)) WITHOUT ROWID;
+    CREATE TABLE delivered_alone (server_name TEXT, event_id TEXT,   -- cards, unjudged own events
+        PRIMARY KEY (server_name, event_id)) WITHOUT ROWID;
+
+    CREATE TABLE client_values (scope TEXT, key TEXT, value BLOB NOT NULL,
+        PRIMARY KEY (scope, key)) WITHOUT ROWID;
+    """,
+)

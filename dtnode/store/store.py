@@ -1,0 +1,73 @@
+"""The Store: one object per file that holds the tables together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from dtnode.store.client_values import ClientValues
+from dtnode.store.database import Database
+from dtnode.store.events import Events
+from dtnode.store.held import Held
+from dtnode.store.peers import Peers
+from dtnode.store.rooms import RoomTable
+from dtnode.store.state_groups import StateGroups
+
+_CLEAN = "closed_clean"
+
+
+class Store:
+    """A node's durable state; `Store(None)` keeps it in memory (tests, simulations, audits).
+
+    One thread at a time. Nothing is durable before the outermost `transaction()` has ended. Raises
+    StoreError when the file is damaged, newer than this dtnode, in use or not a store.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self._db = Database(path, read_only=read_only)
+        self._read_only = read_only
+        self.events = Events(self._db)
+        self.state_groups = StateGroups(self._db)
+        self.rooms = RoomTable(self._db)
+        self.held = Held(self._db)
+        self.peers = Peers(self._db)
+        self.client_values = ClientValues(self._db)
+        if not read_only:
+            self._check_after_crash()
+
+    def _check_after_crash(self) -> None:
+        """A file that wasn't closed properly is read through once, so that damage is reported now
+        and not when a message is looked for."""
+        if self._db.path is not None and self.meta(_CLEAN) == 0:
+            self._db.quick_check()
+        with self.transaction():
+            self.set_meta(_CLEAN, 0)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing; durable (fsync) once the outermost one is left. Nests."""
+        return self._db.transaction()
+
+    def on_rollback(self, callback: Callable[[], None]) -> None:
+        """`callback` runs after any rollback: numbers handed out in it are handed out again."""
+        self._db.on_rollback(callback)
+
+    def flush(self) -> None:
+        """Writes buffered rows out, within the transaction."""
+        self._db.flush()
+
+    def meta(self, key: str) -> int | str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_meta(self, key: str, value: int | str | None) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        if not self._read_only:
+            with self.transaction():
+                self.set_meta(_CLEAN, 1)
+        self._db.close()
