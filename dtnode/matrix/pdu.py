@@ -229,12 +229,14 @@ def check_pdu_format(json: dict[str, Any], version: RoomVersion) -> None:
     _check_hashes_and_signatures(json["hashes"], json["signatures"])
     for name in ("sender", "type", "state_key", "room_id"):
         value = json.get(name, "")
-        if len(value) > MAX_ID_BYTES or (version.strict_byte_limits and exceeds_id_bytes(value)):
+        if len(value) > MAX_ID_BYTES or (
+            not value.isascii() and version.strict_byte_limits and exceeds_id_bytes(value)
+        ):
             raise FormatError(f"{name!r} is longer than {MAX_ID_BYTES} bytes")
 
 
 def exceeds_id_bytes(text: str) -> bool:
-    return not text.isascii() and len(text.encode()) > MAX_ID_BYTES
+    return len(text.encode()) > MAX_ID_BYTES
 
 
 def _check_event_ids(name: str, ids: list[Any], most: int) -> None:
@@ -265,8 +267,15 @@ def _check_room_id(json: dict[str, Any], version: RoomVersion) -> None:
 
 
 def _check_hashes_and_signatures(hashes: dict[str, Any], signatures: dict[str, Any]) -> None:
-    if type(hashes.get("sha256")) is not str or any(type(v) is not str for v in hashes.values()):
-        raise FormatError("'hashes' has no text 'sha256', or something else than text")
+    if "sha256" not in hashes or not _all_text(hashes):
+        raise FormatError("'hashes' has no 'sha256', or something else than text")
     for server, keys in signatures.items():
-        if type(keys) is not dict or any(type(value) is not str for value in keys.values()):
+        if type(keys) is not dict or not _all_text(keys):
             raise FormatError(f"the signatures of {server!r:.60} are not an object of texts")
+
+
+def _all_text(values: dict[str, Any]) -> bool:
+    for value in values.values():  # noqa: SIM110  (a generator costs more than the checks)
+        if type(value) is not str:
+            return False
+    return True

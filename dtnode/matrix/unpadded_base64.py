@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64encode, urlsafe_b64encode
-from binascii import Error, a2b_base64
+from binascii import a2b_base64, b2a_base64
+
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def encode_unpadded_base64(data: bytes) -> str:
-    return b64encode(data).decode("ascii").rstrip("=")
+    return b2a_base64(data, newline=False).rstrip(b"=").decode("ascii")
 
 
 def encode_url_safe_unpadded_base64(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode("ascii").rstrip("=")
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_SAFE).decode("ascii")
 
 
 def decode_unpadded_base64(text: str) -> bytes | None:
@@ -20,8 +21,9 @@ def decode_unpadded_base64(text: str) -> bytes | None:
     As lenient as deployed homeservers are (either alphabet, padding or not, stray characters
     skipped): whether a hash or a signature matches is consensus.
     """
+    if "-" in text or "_" in text:
+        text = text.replace("-", "+").replace("_", "/")
     try:
-        standard = text.encode("ascii").replace(b"-", b"+").replace(b"_", b"/")
-        return a2b_base64(standard + b"=" * (-len(standard) % 4))
-    except (Error, UnicodeEncodeError):
+        return a2b_base64(text + "=" * (-len(text) % 4))
+    except ValueError:  # not ASCII, or a length that nothing encodes to
         return None
