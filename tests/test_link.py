@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import dtnode_transports
 from dtnode import link
 from dtnode.errors import ConfigError, LocalProtocolError
 from dtnode.link import check_frame, load_transport, transport_kinds
@@ -50,12 +51,9 @@ def test_a_kind_that_fails_to_load_is_a_config_error(kind: str) -> None:
 
 
 def test_every_transport_of_the_project_is_registered() -> None:
-    root = Path(__file__).parent.parent
-    if not (root / "pyproject.toml").exists():
-        pytest.skip("not in a checkout")
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    registered = project["entry-points"][link.ENTRY_POINT_GROUP]
-    modules = {path.stem for path in (root / "transports" / "dtnode_transports").glob("[a-z]*.py")}
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    registered = settings["project"]["entry-points"][link.ENTRY_POINT_GROUP]
+    modules = {path.stem for path in Path(dtnode_transports.__path__[0]).glob("[a-z]*.py")}
     assert modules == {value.partition(":")[0].rpartition(".")[2] for value in registered.values()}
     for name, value in registered.items():
         assert callable(EntryPoint(name=name, value=value, group="x").load())

@@ -52,8 +52,8 @@ from dtnode.wire.messages import Bye, Message
 HANDSHAKE_TIMEOUT_S = 30.0
 """A stranger holds a session no longer; an honest peer on a slow link needs a few seconds."""
 
-MAX_RETRANSMISSIONS = 8
-"""Of one handshake message: what the growing interval lets into HANDSHAKE_TIMEOUT_S."""
+MAX_RETRANSMISSIONS = 10
+"""Of one handshake message: as many as the growing interval lets into HANDSHAKE_TIMEOUT_S."""
 
 MAX_HANDSHAKE_MESSAGES = 64
 """Taken in one session, repetitions included (three are needed): bounds what a peer that repeats
@@ -303,7 +303,7 @@ class LinkSession:
         if self._info.bitrate_bps is not None:
             airtime_s = 8 * MAX_HANDSHAKE_BYTES / self._info.bitrate_bps
         interval_s = 1.0 + 2 * (airtime_s + self._info.turnaround_s)
-        self._retransmit_at = now + interval_s * 1.5**self._retransmissions
+        self._retransmit_at = now + interval_s * 1.25**self._retransmissions
 
     def _enqueue(self, data: bytes) -> None:
         self._queue.append(data)
