@@ -48,7 +48,8 @@ class CardTaker:
                 return False  # from a room this node never heard of: nothing to take away
             room = self._new_room(checked)
         self._warn_if_described_differently(room, card)
-        self._store.rooms.put_card(room.nid, _record(card, source, now_ms))
+        position = self._store.events.next_position()
+        self._store.rooms.put_card(room.nid, _record(card, source, now_ms, position))
         if card.kind is CardKind.REMOVAL:
             self._note_removal(room, checked.event)
         elif room.kind is RoomKind.COMPLETE or room.anchor != card.event_id:
@@ -120,23 +121,15 @@ def _check_public(checked: CheckedCard) -> None:
         raise FormatError("the card is of a room that isn't public")
 
 
-def _record(card: RoomCard, source: str, now_ms: int) -> CardRecord:
+def _record(card: RoomCard, source: str, now_ms: int, position: int) -> CardRecord:
     return CardRecord(
         event_id=card.event_id,
         kind=int(card.kind),
         source=source,
         received_ms=now_ms,
+        position=position,
         state_hash=card.state_hash,
         servers=card.servers,
         state=card.state,
         pdus=card.pdus,
     )
-
-
-def servers_of_cards(store: Store, room: RoomRecord) -> frozenset[str]:
-    """Servers that, by the cards here, have joined members in a room known by card only."""
-    found: set[str] = set()
-    for record in store.rooms.cards(room.nid):
-        found.update(record.servers)
-        found.add(record.source)
-    return frozenset(found)

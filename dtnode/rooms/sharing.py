@@ -16,7 +16,6 @@ from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.server_acl import acl_allows
 from dtnode.rooms.cards import make_card
-from dtnode.rooms.invites import servers_of_cards
 from dtnode.rooms.membership import own_chain, standing
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
@@ -54,7 +53,7 @@ class Sharing:
         found: set[str] = set()
         for room in self._store.rooms:
             if room.kind is RoomKind.INVITED:
-                found |= servers_of_cards(self._store, room)
+                found |= self._store.rooms.servers_of_cards(room.nid)
             for user_id, event in self._states.members(room.current_group).items():
                 server = server_name_of(user_id)
                 if event.membership in ("join", "invite", "knock") or (
@@ -72,7 +71,7 @@ class Sharing:
         """Whether the peer takes part in the room, as this node sees it."""
         if room.kind is RoomKind.INVITED:
             joined = standing(self._store, self._states, room, self._user_id).membership == "join"
-            if joined and peer in servers_of_cards(self._store, room):
+            if joined and peer in self._store.rooms.servers_of_cards(room.nid):
                 return True
         group = room.current_group
         return peer in self._states.joined_servers(group) and self._acl_allows(group, peer)
@@ -204,19 +203,32 @@ class Sharing:
         event = self._store.events.by_nid(nid)
         return event is not None and peer in self._states.joined_servers(event.before)
 
-    def load(self, peer: str, room_id: str, event_ids: Iterable[str]) -> list[bytes]:
-        """PDUs as this peer may have them; ids that are gone meanwhile are left out."""
-        found: list[bytes] = []
+    def load(
+        self, peer: str, room_id: str, event_ids: Iterable[str]
+    ) -> list[tuple[str, bytes]]:
+        """(id, PDU) as this peer may have them now; what it may not have, or is gone, is left out."""
+        room = self._store.rooms.get(room_id)
+        if room is None:
+            return []
+        shared = self.is_shared(room, peer)
+        stored: list[StoredEvent] = []
+        found: list[tuple[str, bytes]] = []
         for event_id in event_ids:
             event = self._store.events.get(event_id)
             if event is not None:
-                pdu = event.pdu if self.may_read(event, peer) else event.pdu.redacted_form()
-                found.append(pdu.canonical())
-                continue
-            held = self._store.held.get(event_id)
-            if held is not None:
-                found.append(held.pdu.canonical())
-        return found
+                stored.append(event)
+            elif shared and (held := self._store.held.get(event_id)) is not None:
+                found.append((event_id, held.pdu.canonical()))
+        nids = [event.nid for event in stored]
+        allowed = set(nids if shared else self._left_to(room, peer, nids, ()))
+        return [
+            (event.event_id, self._as_readable(event, peer).canonical())
+            for event in stored
+            if event.nid in allowed
+        ] + found
+
+    def _as_readable(self, event: StoredEvent, peer: str) -> Pdu:
+        return event.pdu if self.may_read(event, peer) else event.pdu.redacted_form()
 
     def may_read(self, event: StoredEvent, server: str) -> bool:
         """History visibility and the server's membership in the state at the event."""

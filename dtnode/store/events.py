@@ -103,7 +103,8 @@ class Events:
             return self._next_position - 1
         row = self._db.execute(
             "SELECT max(coalesce((SELECT max(position) FROM events), 0),"
-            " coalesce((SELECT max(position) FROM held), 0))"
+            " coalesce((SELECT max(position) FROM held), 0),"
+            " coalesce((SELECT max(position) FROM cards), 0))"
         ).fetchone()
         return int(row[0])
 

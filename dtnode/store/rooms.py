@@ -35,12 +35,14 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardRecord:
-    """A stored RoomCard (dtnode.wire.messages); `pdus` are canonical JSON, parents first."""
+    """A stored RoomCard (dtnode.wire.messages); `pdus` are canonical JSON, parents first. position:
+    what clients count by, as for events."""
 
     event_id: str
     kind: int
     source: str
     received_ms: int
+    position: int
     state_hash: bytes
     servers: tuple[str, ...]
     state: tuple[str, ...]
@@ -189,14 +191,15 @@ class RoomTable:
 
     def put_card(self, room_nid: int, card: CardRecord) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO cards (room_nid, event_id, kind, source, received_ms, state_hash,"
-            " servers, state, pdus) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO cards (room_nid, event_id, kind, source, received_ms, position,"
+            " state_hash, servers, state, pdus) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 room_nid,
                 card.event_id,
                 card.kind,
                 card.source,
                 card.received_ms,
+                card.position,
                 card.state_hash,
                 orjson.dumps(card.servers).decode(),
                 orjson.dumps(card.state).decode(),
@@ -207,8 +210,8 @@ class RoomTable:
     def cards(self, room_nid: int) -> list[CardRecord]:
         """Oldest first."""
         rows = self._db.execute(
-            "SELECT event_id, kind, source, received_ms, state_hash, servers, state, pdus FROM cards"
-            " WHERE room_nid = ? ORDER BY received_ms, event_id",
+            "SELECT event_id, kind, source, received_ms, position, state_hash, servers, state, pdus"
+            " FROM cards WHERE room_nid = ? ORDER BY position",
             (room_nid,),
         ).fetchall()
         return [
@@ -217,13 +220,34 @@ class RoomTable:
                 kind=kind,
                 source=source,
                 received_ms=received_ms,
+                position=position,
                 state_hash=state_hash,
                 servers=tuple(orjson.loads(servers)),
                 state=tuple(orjson.loads(state)),
                 pdus=tuple(pdu.encode() for pdu in orjson.loads(pdus)),
             )
-            for event_id, kind, source, received_ms, state_hash, servers, state, pdus in rows
+            for (
+                event_id,
+                kind,
+                source,
+                received_ms,
+                position,
+                state_hash,
+                servers,
+                state,
+                pdus,
+            ) in rows
         ]
+
+    def servers_of_cards(self, room_nid: int) -> frozenset[str]:
+        """Servers that, by the cards here, have joined members; whoever brought a card included."""
+        found: set[str] = set()
+        for source, servers in self._db.execute(
+            "SELECT source, servers FROM cards WHERE room_nid = ?", (room_nid,)
+        ).fetchall():
+            found.add(source)
+            found.update(orjson.loads(servers))
+        return frozenset(found)
 
     def drop_cards(self, room_nid: int) -> None:
         self._db.execute("DELETE FROM cards WHERE room_nid = ?", (room_nid,))

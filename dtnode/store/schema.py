@@ -81,6 +81,7 @@ MIGRATIONS: tuple[str, ...] = (
         kind        INTEGER NOT NULL,            -- CardKind
         source      TEXT NOT NULL,
         received_ms INTEGER NOT NULL,
+        position    INTEGER NOT NULL,            -- clients hear of it as of an event
         state_hash  BLOB NOT NULL,
         servers     TEXT NOT NULL,               -- JSON list
         state       TEXT NOT NULL,               -- JSON list of event ids

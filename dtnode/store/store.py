@@ -56,6 +56,19 @@ class Store:
         """Writes buffered rows out, within the transaction."""
         self._db.flush()
 
+    def news_since(self, position: int) -> dict[int, list[str]]:
+        """room number -> ids of events that became visible after `position`, in that order."""
+        self.flush()
+        found: dict[int, list[str]] = {}
+        for room_nid, event_id, _ in self._db.execute(
+            "SELECT room_nid, event_id, position AS p FROM events WHERE position > ?"
+            " UNION ALL SELECT room_nid, event_id, position FROM held WHERE position > ?"
+            " ORDER BY p",
+            (position, position),
+        ).fetchall():
+            found.setdefault(room_nid, []).append(event_id)
+        return found
+
     def meta(self, key: str) -> int | str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
