@@ -50,13 +50,15 @@ def export_room(folder: DataFolder, room: str, file: Path) -> None:
     folder.open()
     if not folder.store_path.exists():
         raise ConfigError("This node has no rooms yet: it was never started.")
-    from dtnode.rooms.names import resolve_room
+    from dtnode.rooms.names import Names
     from dtnode.rooms.room_file import export_room as room_lines
+    from dtnode.rooms.state import RoomStates
     from dtnode.store import Store
 
     store = Store(folder.store_path, read_only=True)
     try:
-        lines = room_lines(store, resolve_room(store, room))
+        names = Names(store, RoomStates(store), folder.identity.user_id)
+        lines = room_lines(store, names.resolve_room(room).room_id)
         if str(file) == "-":
             for line in lines:
                 sys.stdout.write(line.rstrip("\n") + "\n")
@@ -73,7 +75,7 @@ def export_room(folder: DataFolder, room: str, file: Path) -> None:
 @pass_folder
 def import_room(folder: DataFolder, file: Path, as_json: bool) -> None:
     """Take in the events of a room from FILE (JSON lines, also .gz), judged like any others."""
-    with NodeApi(folder) as api, _room_file_errors(file):
+    with NodeApi(folder) as api:
         answer = api.post_stream(f"{OWN_API}/import", _chunks(file))
     if as_json:
         echo_json(answer)
@@ -208,7 +210,11 @@ def _open_for_writing(path: Path, *, compressed: bool) -> BinaryIO:
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source:
+    """The room's text. Errors of the file are told as such: they would pass for the network's."""
+    with (
+        _room_file_errors(file),
+        gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source,
+    ):
         while data := source.read(_READ_BYTES):
             yield data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 from dtnode.cli.output import ago, count, local_time, printable
@@ -54,7 +55,7 @@ def peer_line(peer: Json, now_ms: int) -> str:
     lacks = peer.get("lacks")
     if lacks:
         parts.append(f"lacks {count(lacks, 'event')} of what is here")
-    elif lacks == 0:
+    elif lacks == 0 and "never met yet" not in parts:
         parts.append("has everything it may have from here")
     return f"{who}: {'; '.join(parts)}"
 
@@ -78,7 +79,7 @@ def room_lines(room: Json) -> list[str]:
     name = printable(room["name"] or "(no name)")
     if room.get("membership") == "invite":
         return [
-            f"{name}: you are invited; join with: dtnode room join {room['room_id']}",
+            f"{name}: you are invited; join with: dtnode room join {quote(room['room_id'])}",
             f"    {room['room_id']}",
         ]
     line = f"{name}: {count(room['events'], 'event')}, {count(room['members'], 'member')}"
@@ -110,9 +111,7 @@ def _kind(kind: str) -> str:
 def _gaps(room: Json) -> str:
     text = "no gaps"
     if room["gaps"]:
-        text = (
-            f"{count(room['gaps'], 'event')} missing and asked for (dtnode gaps {room['room_id']})"
-        )
+        text = f"{count(room['gaps'], 'event')} missing; see: dtnode gaps {quote(room['room_id'])}"
     if room.get("held"):
         text += f"; {count(room['held'], 'event')} held until then, not yet judged"
     return text

@@ -1,0 +1,162 @@
+"""`dtnode room ...` and `gaps`: what is asked of the node, what is printed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import BOB, Command, FakeNode
+
+ROOMS = [
+    {
+        "room_id": "!boat",
+        "name": "boat\x1b[31m",
+        "version": "12",
+        "kind": "complete",
+        "membership": "join",
+        "events": 12,
+        "gaps": 1,
+        "members": 3,
+    },
+    {
+        "room_id": "!pier",
+        "name": "pier",
+        "version": "12",
+        "kind": "invited",
+        "membership": "invite",
+        "events": 0,
+        "gaps": 0,
+        "members": 2,
+    },
+]
+
+
+def test_room_create_prints_the_id_only(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_matrix/client/v3/createRoom", {"room_id": "!new"})
+    assert run("room", "create", "boat", "--version", "11", "--public").stdout == "!new\n"
+    assert node.body("POST", "/_matrix/client/v3/createRoom") == {
+        "name": "boat",
+        "preset": "public_chat",
+        "room_version": "11",
+    }
+    assert json.loads(run("room", "create", "boat", "--json").stdout) == {"room_id": "!new"}
+
+
+def test_more_creators_can_be_named(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_matrix/client/v3/createRoom", {"room_id": "!new"})
+    run("room", "create", "boat", "--creator", "bob")
+    body = node.body("POST", "/_matrix/client/v3/createRoom")
+    assert body["creation_content"] == {"additional_creators": [BOB]}
+
+
+def test_room_list_names_invited_rooms_too(run: Command, node: FakeNode) -> None:
+    node.on("GET", "/_dtnode/v1/rooms", {"rooms": ROOMS})
+    out = run("room", "list").stdout
+    assert "pier\tinvited\t" in out
+    assert "boat\\x1b[31m\tjoined\t3\t12\t1\tcomplete\t!boat" in out
+    assert json.loads(run("room", "list", "--json").stdout) == ROOMS
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "body"),
+    [
+        (["invite", "boat", "bob"], "rooms/!boat/invite", {"user_id": BOB}),
+        (["kick", "boat", "bob", "--reason", "x"], "rooms/!boat/kick", None),
+        (["ban", "!boat", BOB], "rooms/!boat/ban", {"user_id": BOB}),
+        (["unban", "boat", "bob"], "rooms/!boat/unban", {"user_id": BOB}),
+        (["leave", "boat"], "rooms/!boat/leave", {}),
+        (["join", "boat"], "join/!boat", {}),
+        (["join", "!unknown"], "join/!unknown", {}),
+    ],
+)
+def test_membership_commands(
+    run: Command, node: FakeNode, words: list[str], path: str, body: Any
+) -> None:
+    node.on("POST", f"/_matrix/client/v3/{path}", {})
+    assert run("room", *words).exit_code == 0
+    expected = body if body is not None else {"user_id": BOB, "reason": "x"}
+    assert node.body("POST", f"/_matrix/client/v3/{path}") == expected
+
+
+def test_an_unknown_room_is_told(run: Command, node: FakeNode) -> None:
+    for words in (["room", "join", "pier"], ["send", "pier", "hello"]):
+        result = run(*words)
+        assert result.exit_code == 1
+        assert "There is no room 'pier' here" in result.stderr
+
+
+def test_members_are_shown_by_label(run: Command, node: FakeNode) -> None:
+    members = [
+        {"state_key": user, "content": {"membership": "join", "displayname": "B"}}
+        for user in (BOB, "@dave:d")
+    ]
+    node.on("GET", "/_matrix/client/v3/rooms/!boat/members", {"chunk": members})
+    out = run("room", "members", "boat").stdout
+    assert out == f"name\tmembership\tuser\nbob\tjoin\t{BOB}\n@dave:d\tjoin\t@dave:d\n"
+    assert json.loads(run("room", "members", "boat", "--json").stdout)[0] == {
+        "user_id": BOB,
+        "membership": "join",
+        "label": "bob",
+        "displayname": "B",
+    }
+
+
+STATE = [
+    {"type": "m.room.topic", "state_key": "", "sender": BOB, "content": {"topic": "wind"}},
+    {"type": "m.room.member", "state_key": BOB, "sender": BOB, "content": {"membership": "join"}},
+]
+
+
+def test_room_state(run: Command, node: FakeNode) -> None:
+    path = "/_matrix/client/v3/rooms/!boat/state"
+    node.on("GET", path, STATE)
+    node.on("GET", f"{path}/m.room.topic", {"topic": "wind"})
+    node.on("GET", f"{path}/m.room.member/{BOB}", {"membership": "join"})
+    assert json.loads(run("room", "state", "boat", "--json").stdout) == STATE
+    assert 'm.room.topic\t\t@bob:bobskey\t{"topic":"wind"}' in run("room", "state", "boat").stdout
+    assert run("room", "state", "boat", "m.room.topic").stdout == '{"topic":"wind"}\n'
+    assert json.loads(run("room", "state", "boat", "m.room.member", BOB).stdout) == {
+        "membership": "join"
+    }
+
+
+def test_room_state_with_a_key_left_out_names_the_keys(run: Command, node: FakeNode) -> None:
+    node.on("GET", "/_matrix/client/v3/rooms/!boat/state", STATE)
+    result = run("room", "state", "boat", "m.room.member")
+    assert result.exit_code == 1
+    assert f"Name one of its keys: {BOB}" in result.stderr
+
+
+def test_room_set(run: Command, node: FakeNode) -> None:
+    path = "/_matrix/client/v3/rooms/!boat/state/org.example/a key/1"
+    node.on("PUT", path, {"event_id": "$new"})
+    result = run("room", "set", "boat", "org.example", '{"a": 1}', "--state-key", "a key/1")
+    assert result.stdout == "$new\n"
+    assert node.body("PUT", path) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", ["{", "3", "[]", ""])
+def test_room_set_wants_an_object(run: Command, node: FakeNode, content: str) -> None:
+    result = run("room", "set", "boat", "m.room.topic", content)
+    assert result.exit_code == 2
+    assert node.requests == []
+
+
+def test_gaps(run: Command, node: FakeNode) -> None:
+    gap = {
+        "event_id": "$lost",
+        "kind": "missing",
+        "needed_by": ["$a", "$b"],
+        "since_ms": 1,
+        "asked": [],
+    }
+    answer = {"room_id": "!boat", "kind": "complete", "gaps": [gap], "held": 2}
+    node.on("GET", "/_dtnode/v1/rooms/!boat/gaps", answer)
+    assert json.loads(run("gaps", "boat", "--json").stdout) == answer
+    out = run("gaps", "boat").stdout
+    assert "$lost\tnot here\t$a $b\tnobody yet" in out
+    assert "Held until they arrive: 2" in out
+    node.on("GET", "/_dtnode/v1/rooms/!boat/gaps", answer | {"gaps": [], "held": 0})
+    assert run("gaps", "boat").stdout.startswith("No gaps")
