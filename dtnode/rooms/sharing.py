@@ -1,8 +1,8 @@
 """Who gets what (DESIGN section 6), and what two nodes lack of each other.
 
-A server with joined members gets the whole DAG of a room, messages it may not read in redacted form.
-A server that was removed gets its removal, what led to it, and what it could see on its side of a
-partition. Anyone else learns not even that the room exists. Called for one authenticated peer at a
+A server with joined members gets the whole DAG of a room, messages it may not read in redacted
+form. A server that was removed gets its removal, what led to it, and what it could see on its side
+of a partition. Anyone else learns not even that the room exists. Called for one authenticated peer at a
 time.
 """
 
@@ -24,13 +24,14 @@ from dtnode.wire.messages import RoomKind as WireRoomKind
 
 MAX_DIFFERENCE = 20_000  # events queued for a peer at once; the rest follows after another Tips
 MAX_TIPS = 200  # named in one message; more are found by the walk from the others
+_WHOLE_ROOM = 2**62  # no limit: which events a server may have must be known exactly
 _LOCATOR_STEPS = 24  # exponential steps back: reaches 2**24 events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What a peer lacks of a room, parents first. cut: there is more than was counted. unknown: tips
-    of the peer's that aren't here."""
+    """What a peer lacks of a room, parents first. cut: there is more than was counted. unknown:
+    tips of the peer's that aren't here."""
 
     room_id: str
     to_send: tuple[str, ...] = ()
@@ -167,7 +168,7 @@ class Sharing:
         roots = [nid for nid in wanted.values() if nid is not None]
         found = self._store.events.difference(roots, have, MAX_DIFFERENCE)
         if not self.is_shared(room, peer):
-            found = self._left_to(room, peer, found, have)
+            found = self._left_to(room, peer, found)
         allowed = set(found)
         refused = [id_ for id_, nid in wanted.items() if nid is None or nid not in allowed]
         held = [id_ for id_ in refused if self._offers_held(room, peer, id_)]
@@ -181,9 +182,7 @@ class Sharing:
         held = self._store.held.get(event_id)
         return held is not None and held.room_nid == room.nid
 
-    def _left_to(
-        self, room: RoomRecord, peer: str, nids: Sequence[int], have: Sequence[int]
-    ) -> list[int]:
+    def _left_to(self, room: RoomRecord, peer: str, nids: Sequence[int]) -> list[int]:
         """Of `nids`, what a server that is no longer in the room may still get: its removal and
         what led to it, and events in whose state it was joined. Nothing if it never was."""
         removals = [
@@ -192,8 +191,8 @@ class Sharing:
             if (nid := self._nid_in(room, event.event_id)) is not None
             and self._was_joined(event, peer)
         ]
-        led_to = set(self._store.events.difference(removals, have, MAX_DIFFERENCE))
-        return [nid for nid in nids if nid in led_to or self._joined_at(nid, peer)]
+        apart = set(self._store.events.difference(nids, removals, _WHOLE_ROOM))
+        return [nid for nid in nids if nid not in apart or self._joined_at(nid, peer)]
 
     def _was_joined(self, removal: Pdu, peer: str) -> bool:
         event = self._store.events.get(removal.event_id)
@@ -203,9 +202,7 @@ class Sharing:
         event = self._store.events.by_nid(nid)
         return event is not None and peer in self._states.joined_servers(event.before)
 
-    def load(
-        self, peer: str, room_id: str, event_ids: Iterable[str]
-    ) -> list[tuple[str, bytes]]:
+    def load(self, peer: str, room_id: str, event_ids: Iterable[str]) -> list[tuple[str, bytes]]:
         """(id, PDU) as this peer may have them now; what it may not have, or is gone, is left out."""
         room = self._store.rooms.get(room_id)
         if room is None:
@@ -220,7 +217,7 @@ class Sharing:
             elif shared and (held := self._store.held.get(event_id)) is not None:
                 found.append((event_id, held.pdu.canonical()))
         nids = [event.nid for event in stored]
-        allowed = set(nids if shared else self._left_to(room, peer, nids, ()))
+        allowed = set(nids if shared else self._left_to(room, peer, nids))
         return [
             (event.event_id, self._as_readable(event, peer).canonical())
             for event in stored

@@ -1,0 +1,117 @@
+"""What a PeerSync asks of its caller. Values only.
+
+Effects are carried out in order. Those with an answer name the PeerSync method that takes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dtnode.wire.messages import Message, RoomCard, Tips, Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellTips:
+    """Look up this node's Tips of a room shared with the peer -> PeerSync.tips_known."""
+
+    room_id: str
+    reply: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """What does the peer lack, by its Tips? -> PeerSync.compared."""
+
+    tips: Tips
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """Judge and store these PDUs durably -> PeerSync.ingested."""
+
+    batch: int
+    room_id: str
+    room_version: str
+    pdus: tuple[bytes, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve:
+    """Which events answer this Want, as far as the peer may have them? -> PeerSync.served."""
+
+    want: Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The PDUs of these events as the peer may have them -> PeerSync.loaded."""
+
+    room_id: str
+    event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeCard:
+    """Verify and keep a card -> PeerSync.card_taken."""
+
+    card: RoomCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakePublicCard:
+    """A public room's card, if it is one -> PeerSync.public_card_made."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The peer has these events durably."""
+
+    room_id: str
+    event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardDelivered:
+    """The peer has seen the card about this event."""
+
+    room_id: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFound:
+    """The peer hasn't these events, or not for us: ask others."""
+
+    room_id: str
+    event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerClosed:
+    """End the session, for this reason."""
+
+    reason: str
+
+
+Effect = (
+    Send
+    | TellTips
+    | Compare
+    | Ingest
+    | Serve
+    | Load
+    | TakeCard
+    | MakePublicCard
+    | Delivered
+    | CardDelivered
+    | NotFound
+    | PeerClosed
+)

@@ -1,0 +1,117 @@
+"""Events on their way to one peer: a queue of ids, and batches that wait for their acknowledgement.
+
+Bounded by what is queued (ids) and in flight (batches); PDUs are loaded only when a batch is made.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
+MAX_IN_FLIGHT = 4  # batches: enough to keep a fast link busy while the other end syncs its disk
+BATCH_EVENTS = 100  # dtnode.wire.limits.MAX_EVENTS_PDUS; one transaction at the other end
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A batch sent and not acknowledged. due: when it is sent again."""
+
+    batch: int
+    room_id: str
+    room_version: str
+    event_ids: tuple[str, ...]
+    pdus: tuple[bytes, ...]
+    more: bool
+    due: float
+    attempts: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.pdus))
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self._rooms: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        self._queued = 0
+        self.in_flight: dict[int, InFlight] = {}
+        self.overflowed: set[str] = set()
+
+    def __len__(self) -> int:
+        return self._queued
+
+    def add(self, room_id: str, event_ids: Iterable[str]) -> None:
+        """Queues ids behind those of the room that wait already; parents come before children.
+        Over the bound the room is marked in `overflowed`: its Tips must be told again."""
+        queue = self._rooms.setdefault(room_id, OrderedDict())
+        flying = self._flying_ids(room_id)
+        for event_id in event_ids:
+            if self._queued >= MAX_QUEUED_IDS:
+                self.overflowed.add(room_id)
+                break
+            if event_id not in queue and event_id not in flying:
+                queue[event_id] = None
+                self._queued += 1
+
+    def discard(self, room_id: str, event_ids: Iterable[str]) -> None:
+        """The peer has these already: it sent them."""
+        queue = self._rooms.get(room_id)
+        if queue is None:
+            return
+        for event_id in event_ids:
+            if event_id in queue:
+                del queue[event_id]
+                self._queued -= 1
+
+    def next_ids(self) -> tuple[str, tuple[str, ...]] | None:
+        """(room, ids) for one more batch, taken from the queue; rooms take turns. None: nothing
+        waits, or enough is in flight."""
+        if len(self.in_flight) >= MAX_IN_FLIGHT:
+            return None
+        for room_id in list(self._rooms):
+            queue = self._rooms.pop(room_id)
+            if not queue:
+                continue
+            ids = tuple(islice(queue, BATCH_EVENTS))
+            for event_id in ids:
+                del queue[event_id]
+            self._queued -= len(ids)
+            self._rooms[room_id] = queue  # to the end of the line
+            return room_id, ids
+        return None
+
+    def put_back(self, room_id: str, event_ids: Iterable[str]) -> None:
+        """Ids taken but not sent, to the front of the room's queue."""
+        queue = self._rooms.setdefault(room_id, OrderedDict())
+        for event_id in reversed(tuple(event_ids)):
+            if event_id not in queue:
+                queue[event_id] = None
+                self._queued += 1
+            queue.move_to_end(event_id, last=False)
+
+    def forget(self, room_id: str) -> None:
+        """The peer takes nothing of this room."""
+        self._queued -= len(self._rooms.pop(room_id, ()))
+        self.overflowed.discard(room_id)
+        for batch in [b for b, sent in self.in_flight.items() if sent.room_id == room_id]:
+            del self.in_flight[batch]
+
+    def has_queued(self, room_id: str) -> bool:
+        return bool(self._rooms.get(room_id))
+
+    def is_busy(self, room_id: str) -> bool:
+        """Whether events of the room are queued or in flight."""
+        return self.has_queued(room_id) or any(
+            sent.room_id == room_id for sent in self.in_flight.values()
+        )
+
+    def _flying_ids(self, room_id: str) -> set[str]:
+        return {
+            event_id
+            for sent in self.in_flight.values()
+            if sent.room_id == room_id
+            for event_id in sent.event_ids
+        }

@@ -1,0 +1,462 @@
+"""One conversation about rooms with one authenticated peer (first, plain form).
+
+On contact both sides tell their Tips of every shared room; each then pushes what the other
+lacks, parents first, in batches that are acknowledged after they are durable. New events are pushed as they
+come; unknown parents are pulled with Want. Every message can be lost, doubled or reordered: each is
+repeated until answered, and means the same the second time.
+
+Calls take `now` (monotonic seconds) and return effects (dtnode.sync.effects) in order. What a peer
+sends can raise RemoteProtocolError; it ends the session.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dtnode.errors import LimitError
+from dtnode.link_info import LinkInfo
+from dtnode.sync.effects import (
+    CardDelivered,
+    Compare,
+    Delivered,
+    Effect,
+    Ingest,
+    Load,
+    MakePublicCard,
+    NotFound,
+    PeerClosed,
+    Send,
+    Serve,
+    TakeCard,
+    TellTips,
+)
+from dtnode.sync.outbox import InFlight, Outbox
+from dtnode.sync.timing import MAX_ATTEMPTS, answer_timeout_s, batch_bytes, retry_at
+from dtnode.sync.wants import Wants
+from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_WANT_IDS
+from dtnode.wire.messages import (
+    Ack,
+    CardAck,
+    CardRequest,
+    Events,
+    Message,
+    NotHere,
+    Ping,
+    RoomCard,
+    Tips,
+    Want,
+)
+
+QUIET_S = 60.0  # silence after which a Ping is sent: keepalives at most one a minute
+DEAD_S = 180.0  # silence after which the link counts as dead
+MAX_BAD_EVENTS = 1_000  # dropped events in a row before a peer is taken for a flooder
+MAX_BROUGHT = 20_000  # ids remembered so that they aren't sent back; more come back as duplicates
+_SMALL_BYTES = 200  # a message without PDUs, for timeouts
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is going on with the peer about one room. heard: its Tips came in this contact."""
+
+    heard: bool = False
+    told: bool = False
+    ask_at: float | None = None
+    attempts: int = 0
+    retell: bool = False
+
+
+@dataclass(slots=True)
+class _SentCard:
+    card: RoomCard
+    due: float
+    attempts: int = 0
+
+
+class PeerSync:
+    def __init__(self, *, peer: str, info: LinkInfo) -> None:
+        self.peer = peer
+        self._info = info
+        self._rooms: dict[str, _Room] = {}
+        self._outbox = Outbox()
+        self._wants = Wants()
+        self._cards: dict[tuple[str, str], _SentCard] = {}
+        self._requests: dict[str, float] = {}
+        self._next_batch = 1
+        self._batch_bytes = batch_bytes(info)
+        self._loading: str | None = None
+        self._bad_events = 0
+        self._brought: OrderedDict[str, None] = OrderedDict()
+        self._last_heard = 0.0
+        self._pinged_at: float | None = None
+        self._closed = False
+
+    # --- what the caller tells it
+
+    def start(self, tips: Sequence[Tips], cards: Sequence[RoomCard], now: float) -> list[Effect]:
+        """The contact begins: this node's Tips of shared rooms, cards the peer is owed."""
+        self._last_heard = now
+        effects: list[Effect] = []
+        for room_tips in tips:
+            effects += self.tips_known(room_tips, now)
+        return effects + self.owe_cards(cards, now)
+
+    def tips_known(self, tips: Tips, now: float) -> list[Effect]:
+        """Answer to TellTips, or a room that the peer turns out to share."""
+        room = self._room(tips.room_id)
+        room.told = True
+        if not room.heard and room.ask_at is None:
+            room.ask_at = retry_at(now, self._timeout(_SMALL_BYTES), room.attempts)
+        return [Send(message=tips)]
+
+    def share(self, room_id: str) -> list[Effect]:
+        """The peer joined a room during the contact, or this node did."""
+        self._room(room_id)
+        return [TellTips(room_id=room_id, reply=True)]
+
+    def owe_cards(self, cards: Sequence[RoomCard], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for card in cards:
+            key = (card.room_id, card.event_id)
+            if key not in self._cards:
+                self._cards[key] = _SentCard(card, now + self._timeout(_card_bytes(card)))
+                effects.append(Send(message=card))
+        return effects
+
+    def push(self, room_id: str, event_ids: Iterable[str]) -> list[Effect]:
+        """New events for a peer that shares the room, unless it brought them."""
+        self._outbox.add(room_id, (id_ for id_ in event_ids if id_ not in self._brought))
+        return self._fill()
+
+    def request_card(self, room_id: str, now: float) -> list[Effect]:
+        self._requests[room_id] = now + self._timeout(_SMALL_BYTES)
+        return [Send(message=CardRequest(room_id=room_id))]
+
+    def want(
+        self, room_id: str, event_ids: Iterable[str], have: Sequence[str], now: float
+    ) -> list[Effect]:
+        """Pulls missing events, unless they were asked for already."""
+        due = retry_at(now, self._timeout(_SMALL_BYTES), 0)
+        chosen = self._wants.new(room_id, event_ids, have, due)
+        if not chosen:
+            return []
+        return [Send(message=Want(room_id=room_id, event_ids=chosen, have=tuple(have)))]
+
+    def lacks(self) -> int:
+        """Events waiting to be sent or acknowledged."""
+        flying = sum(len(sent.event_ids) for sent in self._outbox.in_flight.values())
+        return len(self._outbox) + flying
+
+    def is_idle(self) -> bool:
+        """Nothing waits to be sent, answered or pulled."""
+        return (
+            not self.lacks()
+            and not self._cards
+            and self._wants.next_due() is None
+            and all(room.ask_at is None for room in self._rooms.values())
+        )
+
+    # --- messages from the peer
+
+    def receive(self, message: Message, now: float) -> list[Effect]:
+        self._last_heard = now
+        self._pinged_at = None
+        handle = self._handlers.get(type(message))
+        assert handle is not None, "the session keeps other messages to itself"
+        return handle(self, message)
+
+    def _on_tips(self, tips: Tips) -> list[Effect]:
+        effects: list[Effect] = [Compare(tips=tips)]
+        room = self._rooms.get(tips.room_id)
+        if room is not None:
+            room.heard, room.ask_at, room.attempts = True, None, 0
+        if tips.reply or room is None:
+            effects.append(TellTips(room_id=tips.room_id, reply=False))
+        return effects
+
+    def _on_events(self, message: Events) -> list[Effect]:
+        return [
+            Ingest(
+                batch=message.batch,
+                room_id=message.room_id,
+                room_version=message.room_version,
+                pdus=message.pdus,
+                more=message.more,
+            )
+        ]
+
+    def _on_ack(self, message: Ack) -> list[Effect]:
+        sent = self._outbox.in_flight.pop(message.batch, None)
+        if sent is None:
+            return []
+        kept = tuple(id_ for id_ in sent.event_ids if id_ not in message.refused)
+        effects: list[Effect] = [Delivered(room_id=sent.room_id, event_ids=kept)]
+        return effects + self._fill() + self._retell(sent.room_id)
+
+    def _on_want(self, message: Want) -> list[Effect]:
+        return [Serve(want=message)]
+
+    def _on_not_here(self, message: NotHere) -> list[Effect]:
+        self._requests.pop(message.room_id, None)
+        if not message.event_ids:  # the room isn't there at all
+            self._outbox.forget(message.room_id)
+        self._wants.not_there(message.room_id, message.event_ids)
+        return [NotFound(room_id=message.room_id, event_ids=message.event_ids)]
+
+    def _on_card(self, card: RoomCard) -> list[Effect]:
+        self._requests.pop(card.room_id, None)
+        return [TakeCard(card=card)]
+
+    def _on_card_request(self, message: CardRequest) -> list[Effect]:
+        return [MakePublicCard(room_id=message.room_id)]
+
+    def _on_card_ack(self, message: CardAck) -> list[Effect]:
+        if self._cards.pop((message.room_id, message.event_id), None) is None:
+            return []
+        return [CardDelivered(room_id=message.room_id, event_id=message.event_id)]
+
+    def _on_ping(self, message: Ping) -> list[Effect]:
+        return [Send(message=Ping(reply=False))] if message.reply else []
+
+    _handlers: dict[type, Callable[..., list[Effect]]] = {  # noqa: RUF012 - a constant table
+        Tips: _on_tips,
+        Events: _on_events,
+        Ack: _on_ack,
+        Want: _on_want,
+        NotHere: _on_not_here,
+        RoomCard: _on_card,
+        CardRequest: _on_card_request,
+        CardAck: _on_card_ack,
+        Ping: _on_ping,
+    }
+
+    # --- answers to effects
+
+    def compared(self, room_id: str, to_send: Sequence[str], *, cut: bool) -> list[Effect]:
+        """Answer to Compare: what the peer lacks, parents first. cut: there is more.
+
+        What this node lacks, the peer finds by our Tips and pushes."""
+        room = self._room(room_id)
+        room.retell = room.retell or cut
+        self._outbox.add(room_id, to_send)
+        return self._fill()
+
+    def ingested(
+        self,
+        ingest: Ingest,
+        *,
+        event_ids: Sequence[str],
+        missing: Sequence[str],
+        refused: Sequence[str],
+        judged: bool,
+        dropped: int,
+        have: Sequence[str],
+        now: float,
+    ) -> list[Effect]:
+        """Answer to Ingest, after it is durable. event_ids: those in the batch. missing: ids they
+        build on that are nowhere here. judged: at least one was accepted or rejected. dropped: how
+        many were refused for good. have: what a Want may name as known. LimitError: a flood."""
+        room_id = ingest.room_id
+        self._bad_events = self._bad_events + dropped if dropped and not judged else 0
+        if self._bad_events > MAX_BAD_EVENTS:
+            raise LimitError(f"{self._bad_events} events in a row were no good")
+        self._wants.came(room_id, event_ids)
+        self._outbox.discard(room_id, event_ids)
+        self._remember_brought(event_ids)
+        if judged:
+            self._wants.progress(room_id)
+        ack = Ack(batch=ingest.batch, refused=tuple(refused)[: len(ingest.pdus)])
+        effects: list[Effect] = [Send(message=ack)]
+        if missing and not ingest.more:
+            effects += self.want(room_id, missing, have, now)
+        return effects
+
+    def unknown_room(self, room_id: str) -> list[Effect]:
+        """Answer to Ingest where this node has no part in the room: nothing was kept."""
+        return [Send(message=NotHere(room_id=room_id, event_ids=()))]
+
+    def served(self, want: Want, event_ids: Sequence[str], not_here: Sequence[str]) -> list[Effect]:
+        """Answer to Serve."""
+        effects: list[Effect] = []
+        if not_here:
+            ids = tuple(not_here)[:MAX_WANT_IDS]
+            effects.append(Send(message=NotHere(room_id=want.room_id, event_ids=ids)))
+        self._outbox.add(want.room_id, event_ids)
+        return effects + self._fill()
+
+    def loaded(
+        self,
+        load: Load,
+        room_version: str,
+        pdus: Sequence[tuple[str, bytes]],
+        now: float,
+    ) -> list[Effect]:
+        """Answer to Load: (id, PDU) for each event the peer may have and that is still here."""
+        self._loading = None
+        taken, size = 0, 0
+        for _, pdu in pdus:
+            if taken and size + len(pdu) > self._batch_bytes:
+                break
+            taken, size = taken + 1, size + len(pdu)
+        self._outbox.put_back(load.room_id, (event_id for event_id, _ in pdus[taken:]))
+        if not taken:
+            return self._fill() + self._retell(load.room_id)
+        sent = InFlight(
+            batch=self._new_batch(),
+            room_id=load.room_id,
+            room_version=room_version,
+            event_ids=tuple(event_id for event_id, _ in pdus[:taken]),
+            pdus=tuple(pdu for _, pdu in pdus[:taken]),
+            more=self._outbox.has_queued(load.room_id),
+            due=now + self._timeout(size),
+        )
+        self._outbox.in_flight[sent.batch] = sent
+        return [Send(message=_events(sent)), *self._fill()]
+
+    def card_taken(
+        self, card: RoomCard, missing: Sequence[str], have: Sequence[str], now: float
+    ) -> list[Effect]:
+        """Answer to TakeCard, kept or refused: either way it needn't come again."""
+        ack = CardAck(room_id=card.room_id, event_id=card.event_id)
+        return [Send(message=ack), *self.want(card.room_id, missing, have, now)]
+
+    def public_card_made(self, room_id: str, card: RoomCard | None, now: float) -> list[Effect]:
+        """Answer to MakePublicCard."""
+        if card is None:
+            return [Send(message=NotHere(room_id=room_id, event_ids=()))]
+        return self.owe_cards([card], now)
+
+    # --- time
+
+    def next_wake_at(self) -> float:
+        """When `wake` must be called, whatever happens until then."""
+        dues = [self._last_heard + (QUIET_S if self._pinged_at is None else DEAD_S)]
+        dues += [sent.due for sent in self._outbox.in_flight.values()]
+        dues += [card.due for card in self._cards.values()]
+        dues += [room.ask_at for room in self._rooms.values() if room.ask_at is not None]
+        dues += self._requests.values()
+        want_due = self._wants.next_due()
+        return min(dues if want_due is None else [*dues, want_due])
+
+    def wake(self, now: float) -> list[Effect]:
+        """Repeats what wasn't answered in time; gives a silent peer up."""
+        if now >= self._last_heard + DEAD_S:
+            return [PeerClosed(reason=f"nothing heard for {DEAD_S:.0f} s")]
+        effects: list[Effect] = []
+        if now >= self._last_heard + QUIET_S and self._pinged_at is None:
+            self._pinged_at = now
+            effects.append(Send(message=Ping(reply=True)))
+        return (
+            effects
+            + self._repeat_batches(now)
+            + self._repeat_cards(now)
+            + self._ask_tips_again(now)
+            + self._want_again(now)
+            + self._fill()
+        )
+
+    def _repeat_batches(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for sent in list(self._outbox.in_flight.values()):
+            if sent.due > now:
+                continue
+            sent.attempts += 1
+            if sent.attempts >= MAX_ATTEMPTS:
+                return [PeerClosed(reason="events were never acknowledged")]
+            sent.due = retry_at(now, self._timeout(sent.size_bytes), sent.attempts)
+            effects.append(Send(message=_events(sent)))
+        return effects
+
+    def _repeat_cards(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for key, sent in list(self._cards.items()):
+            if sent.due > now:
+                continue
+            sent.attempts += 1
+            if sent.attempts >= MAX_ATTEMPTS:
+                del self._cards[key]  # owed still: the next contact begins with it
+                continue
+            sent.due = retry_at(now, self._timeout(_card_bytes(sent.card)), sent.attempts)
+            effects.append(Send(message=sent.card))
+        return effects
+
+    def _ask_tips_again(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for room_id, room in self._rooms.items():
+            if room.ask_at is None or room.ask_at > now:
+                continue
+            room.attempts += 1
+            if room.attempts >= MAX_ATTEMPTS or self._info.reliable:
+                room.ask_at = None  # the peer doesn't take part in it, as it sees things
+                continue
+            room.ask_at = retry_at(now, self._timeout(_SMALL_BYTES), room.attempts)
+            effects.append(TellTips(room_id=room_id, reply=True))
+        return effects
+
+    def _want_again(self, now: float) -> list[Effect]:
+        for room_id in [room_id for room_id, due in self._requests.items() if due <= now]:
+            del self._requests[room_id]
+        again_at = retry_at(now, self._timeout(_SMALL_BYTES), 1)
+        return [
+            Send(message=Want(room_id=room_id, event_ids=ids, have=self._wants.have[room_id]))
+            for room_id, ids in self._wants.overdue(now, again_at, MAX_ATTEMPTS).items()
+        ]
+
+    # --- parts
+
+    def _room(self, room_id: str) -> _Room:
+        room = self._rooms.get(room_id)
+        if room is None:
+            room = self._rooms[room_id] = _Room()
+        return room
+
+    def _remember_brought(self, event_ids: Iterable[str]) -> None:
+        for event_id in event_ids:
+            self._brought[event_id] = None
+        while len(self._brought) > MAX_BROUGHT:
+            self._brought.popitem(last=False)
+
+    def _timeout(self, sent_bytes: int) -> float:
+        return answer_timeout_s(self._info, sent_bytes)
+
+    def _new_batch(self) -> int:
+        batch = self._next_batch
+        self._next_batch = batch + 1 if batch < MAX_BATCH_NUMBER else 1
+        return batch
+
+    def _fill(self) -> list[Effect]:
+        """Starts loading one more batch, if there is room for it."""
+        if self._loading is not None:
+            return []
+        found = self._outbox.next_ids()
+        if found is None:
+            return []
+        room_id, event_ids = found
+        self._loading = room_id
+        return [Load(room_id=room_id, event_ids=event_ids)]
+
+    def _retell(self, room_id: str) -> list[Effect]:
+        """After all of a difference that was cut short has arrived, its rest is found by Tips."""
+        room = self._room(room_id)
+        if room_id in self._outbox.overflowed:
+            self._outbox.overflowed.discard(room_id)
+            room.retell = True
+        if not room.retell or self._outbox.is_busy(room_id):
+            return []
+        room.retell = False
+        return [TellTips(room_id=room_id, reply=True)]
+
+
+def _events(sent: InFlight) -> Events:
+    return Events(
+        batch=sent.batch,
+        room_id=sent.room_id,
+        room_version=sent.room_version,
+        pdus=sent.pdus,
+        more=sent.more,
+    )
+
+
+def _card_bytes(card: RoomCard) -> int:
+    return sum(map(len, card.pdus)) + _SMALL_BYTES
