@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,10 @@ def node(folder: DataFolder) -> Iterator[FakeNode]:
     fake = FakeNode()
     fake.on("GET", "/_dtnode/v1/resolve", _resolve)
     fake.on("GET", "/_dtnode/v1/people", {"people": [{"user_id": BOB, "label": "bob"}]})
-    port = folder.claim_api_port()
     handler = type("BoundHandler", (Handler,), {"node": fake})
-    with folder.lock(), Server(("127.0.0.1", port), handler) as server:
+    with folder.lock(), Server(("127.0.0.1", 0), handler) as server:
+        port = server.server_address[1]
+        folder.edit_config(lambda config: replace(config, api_port=port))
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

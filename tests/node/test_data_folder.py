@@ -29,8 +29,9 @@ def counting_entropy() -> Callable[[int], bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
+    """A node with a key, and so an API port, that no other test has."""
     made = DataFolder(tmp_path / "alice")
-    made.create("alice", None, counting_entropy())
+    made.create("alice", None, os.urandom)
     return made
 
 
