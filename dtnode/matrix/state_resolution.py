@@ -28,6 +28,9 @@ _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 _POWER_KEYS = frozenset({_CREATE, _POWER_LEVELS, ("m.room.join_rules", "")})
 
 
+_NOT_ON_MAINLINE = 2**63  # "a sentinel value greater than any integer"
+
+
 class EventSource(Protocol):
     """The accepted events of one room, by id."""
 
@@ -56,7 +59,8 @@ def resolve(
     unconflicted, conflicted = _separate(state_sets)
     if not conflicted:
         return unconflicted
-    full_conflicted = conflicted | _auth_difference(state_sets, unconflicted, conflicted, events)
+    difference = _auth_difference(state_sets, unconflicted, conflicted, events, exact=False)
+    full_conflicted = conflicted | difference
     base: dict[StateKey, str] = dict(unconflicted)
     if version.state_resolution is StateResolutionVersion.V2_1:
         full_conflicted |= conflicted_state_subgraph(conflicted, events)
@@ -92,7 +96,7 @@ def auth_chain_difference(state_sets: Sequence[StateMap], events: EventSource) -
     """The events in the auth chain of some state sets but not of all ("Auth difference"), a state's
     own events counting as part of its chain."""
     unconflicted, conflicted = _separate(state_sets)
-    return _auth_difference(state_sets, unconflicted, conflicted, events)
+    return _auth_difference(state_sets, unconflicted, conflicted, events, exact=True)
 
 
 def _auth_difference(
@@ -100,7 +104,11 @@ def _auth_difference(
     unconflicted: StateMap,
     conflicted: set[str],
     events: EventSource,
+    *,
+    exact: bool,
 ) -> set[str]:
+    """exact: False where the caller adds the conflicted events anyway, so that those among them
+    that every chain has may be left in."""
     in_all = (1 << len(state_sets)) - 1
     shared = set(unconflicted.values())
     masks = _masks_of(conflicted, state_sets)
@@ -108,7 +116,7 @@ def _auth_difference(
     candidates = _walk_down(seeds, dict.fromkeys(shared, in_all), in_all, events)
     # Events below shared state are in every chain. Mostly there is nothing left to exclude and the
     # shared state, which may be large, needn't be ordered.
-    doubtful = candidates - conflicted
+    doubtful = candidates if exact else candidates - conflicted
     if not doubtful:
         return candidates
     lowest = min(events.order(event_id) for event_id in doubtful)
@@ -188,13 +196,22 @@ def conflicted_state_subgraph(conflicted: set[str], events: EventSource) -> set[
 class _Resolution:
     """One run over one full conflicted set; remembers what it looked up."""
 
-    __slots__ = ("_auth", "_events", "_full_conflicted", "_mainline_positions")
+    __slots__ = (
+        "_auth",
+        "_events",
+        "_full_conflicted",
+        "_mainline_end",
+        "_mainline_length",
+        "_mainline_positions",
+    )
 
     def __init__(self, events: EventSource, full_conflicted: set[str]) -> None:
         self._events = events
         self._full_conflicted = full_conflicted
         self._auth: dict[str, dict[StateKey, Pdu]] = {}
         self._mainline_positions: dict[str, int] = {}
+        self._mainline_length = 0
+        self._mainline_end: Pdu | None = None
 
     def _auth_events(self, pdu: Pdu) -> dict[StateKey, Pdu]:
         found = self._auth.get(pdu.event_id)
@@ -282,30 +299,29 @@ class _Resolution:
 
     def mainline_order(self, event_ids: Iterable[str], power_levels: str | None) -> list[str]:
         """Step 3: by position on the mainline of `power_levels`, origin_server_ts and event_id."""
-        mainline = []
-        current = power_levels
-        while current is not None:
-            mainline.append(current)
-            above = self._auth_events(self._events.event(current)).get(_POWER_LEVELS)
-            current = above.event_id if above else None
-        # Counted from the oldest: events based on nothing of the mainline come first, at 0.
-        self._mainline_positions = {
-            event_id: position for position, event_id in enumerate(reversed(mainline), 1)
-        }
-        return sorted(event_ids, key=self._mainline_key)
+        if power_levels is None:  # common in v2.1; no chain leads to a mainline that isn't there
+            return sorted(event_ids, key=self._time_order)
+        self._mainline_end = self._events.event(power_levels)
+        self._mainline_positions = {power_levels: 0}
+        self._mainline_length = 0
+        return sorted(event_ids, key=self._mainline_order_key)
 
-    def _mainline_key(self, event_id: str) -> tuple[int, int, str]:
+    def _time_order(self, event_id: str) -> tuple[int, str]:
+        return self._events.event(event_id).origin_server_ts, event_id
+
+    def _mainline_order_key(self, event_id: str) -> tuple[int, int, str]:
         pdu = self._events.event(event_id)
-        return self._mainline_position(pdu), pdu.origin_server_ts, event_id
+        return -self._mainline_position(pdu), pdu.origin_server_ts, event_id
 
     def _mainline_position(self, pdu: Pdu) -> int:
-        """Of the nearest power levels on the mainline; every power levels event on the way there
-        remembers it."""
+        """Of the nearest power levels on the mainline, the newest being 0; every power levels event
+        on the way there remembers it."""
         positions = self._mainline_positions
         passed: list[str] = []
         current: Pdu | None = pdu
-        position = 0
+        position = _NOT_ON_MAINLINE
         while current is not None:
+            self._follow_mainline(self._events.order(current.event_id))
             if current.event_id in positions:
                 position = positions[current.event_id]
                 break
@@ -313,6 +329,17 @@ class _Resolution:
             current = self._auth_events(current).get(_POWER_LEVELS)
         positions.update(dict.fromkeys(passed, position))
         return position
+
+    def _follow_mainline(self, order: int) -> None:
+        """As far back as `order`: a room's mainline can be long, and mostly its newest end does."""
+        while (
+            self._mainline_end is not None
+            and self._events.order(self._mainline_end.event_id) > order
+        ):
+            self._mainline_end = self._auth_events(self._mainline_end).get(_POWER_LEVELS)
+            if self._mainline_end is not None:
+                self._mainline_length += 1
+                self._mainline_positions[self._mainline_end.event_id] = self._mainline_length
 
 
 def _is_power_event(pdu: Pdu) -> bool:

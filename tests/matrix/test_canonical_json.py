@@ -1,3 +1,5 @@
+"""Canonical JSON against the specification's vectors and the reference implementation."""
+
 from __future__ import annotations
 
 import contextlib

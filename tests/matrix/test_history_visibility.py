@@ -1,3 +1,5 @@
+"""Which servers may read an event."""
+
 from __future__ import annotations
 
 import pytest

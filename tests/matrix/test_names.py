@@ -1,3 +1,5 @@
+"""Identifiers by the specification's grammar, and server names that are keys."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The event format: what is an event in which room version, and that garbage is none."""
+
 from __future__ import annotations
 
 import contextlib

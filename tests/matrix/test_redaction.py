@@ -1,3 +1,5 @@
+"""What redaction keeps in each room version."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Signing and checking: the specification's vectors, who must sign, content hashes."""
+
 from __future__ import annotations
 
 import base64
