@@ -15,8 +15,8 @@ def servers_with(
 ) -> dict[str, frozenset[str]]:
     """event id -> joined servers (without our own) known to have it.
 
-    One pass over the room from its newest event down to the oldest of `events`: a server has what it
-    acknowledged, what it wrote, and all ancestors of both.
+    One pass over the room from its newest event down to the oldest of `events`: a server has what
+    it acknowledged, what it wrote, and all ancestors of both.
     """
     if not events:
         return {}

@@ -75,7 +75,7 @@ class CardTaker:
         invited = sum(room.kind is RoomKind.INVITED for room in self._store.rooms)
         if invited >= MAX_INVITED_ROOMS:
             raise FormatError(
-                f"{invited} invites wait here already: join or leave some, then meet this peer again"
+                f"{invited} invites wait here already: join or leave some, then meet it again"
             )
         return self._store.rooms.add(
             checked.card.room_id,

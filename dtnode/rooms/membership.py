@@ -47,8 +47,8 @@ def standing(store: Store, states: RoomStates, room: RoomRecord, user_id: str) -
 
 
 def pending_removal(store: Store, room: RoomRecord, user_id: str) -> Pdu | None:
-    """The event of a removal card of `user_id` that hasn't been judged and isn't answered by a newer
-    invite."""
+    """The event of a removal card of `user_id` that hasn't been judged and isn't answered by a
+    newer invite."""
     cards = [stored_card(record, room) for record in store.rooms.cards(room.nid)]
     removals = [
         card

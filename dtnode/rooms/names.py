@@ -156,8 +156,8 @@ class Names:
                 ids = ", ".join(person.user_id for person in matches)
                 raise NameAmbiguous(f"{len(matches)} people fit {text!r}, use an id: {ids}")
         raise NameNotFound(
-            f"nobody here is called {text!r}: use a user id (@name:server), or name one with: dtnode"
-            " peer name"
+            f"nobody here is called {text!r}: use a user id (@name:server), or name one with:"
+            " dtnode peer name"
         )
 
 

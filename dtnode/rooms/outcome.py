@@ -27,9 +27,9 @@ class Check(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """event_id: None if the event was too broken to have one. check: the one that failed. reason: one
-    line for a person. missing: what a held event waits for. state_changed: the event became part of
-    its own after-state. redacted: kept in redacted form, its content hash failed."""
+    """event_id: None if the event was too broken to have one. check: the one that failed. reason:
+    one line for a person. missing: what a held event waits for. redacted: kept in redacted form,
+    its content hash failed."""
 
     event_id: str | None
     verdict: Verdict

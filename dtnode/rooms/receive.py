@@ -22,7 +22,7 @@ from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
 
 
 class Receiver:
-    """keys: (server name, key id) -> 32-byte Ed25519 key, None if unknown. own_name: this server's."""
+    """keys: (server name, key id) -> 32-byte Ed25519 key, None if unknown. own_name: our own."""
 
     def __init__(self, store: Store, states: RoomStates, keys: KeyLookup, own_name: str) -> None:
         self._store = store

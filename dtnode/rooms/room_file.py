@@ -1,4 +1,4 @@
-"""A room as JSON lines: written by export, read by import and audit (format: README of the vectors).
+"""A room as JSON lines: written by export, read by import and audit (format: the vectors' README).
 
 Line 1 is a header with room version and signing keys; every further line is one PDU, parents before
 children. Files and terminals are the caller's.

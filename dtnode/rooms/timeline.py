@@ -95,7 +95,7 @@ class Timeline:
         return found
 
     def _sent_apart(self, room: RoomRecord, events: Sequence[StoredEvent]) -> set[int]:
-        """Events concurrent with their sender's removal, by the tip state, so on every node alike."""
+        """Events concurrent with their sender's removal by the tip state: on every node alike."""
         by_sender: dict[str, list[int]] = {}
         for event in events:
             by_sender.setdefault(event.pdu.sender, []).append(event.nid)

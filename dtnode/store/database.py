@@ -174,6 +174,6 @@ def _as_store_error(exc: sqlite3.Error, path: Path | None) -> StoreError:
 
 def _damaged(path: Path | None, detail: str) -> StoreError:
     return StoreError(
-        f"the store {path} is damaged ({detail}). Nothing was changed. Keep a copy of the file, then "
-        "restore your latest backup into a new folder with: dtnode --data NEW restore FILE"
+        f"the store {path} is damaged ({detail}). Nothing was changed. Keep a copy of the file, "
+        "then restore your latest backup into a new folder with: dtnode --data NEW restore FILE"
     )

@@ -85,16 +85,16 @@ class Events:
     def next_nid(self) -> int:
         if self._next_nid is None:
             row = self._db.execute("SELECT coalesce(max(event_nid), 0) FROM events").fetchone()
-            self._next_nid = row[0] + 1
+            self._next_nid = int(row[0]) + 1
         number = self._next_nid
-        self._next_nid += 1
+        self._next_nid = number + 1
         return number
 
     def next_position(self) -> int:
         if self._next_position is None:
             self._next_position = self.last_position() + 1
         number = self._next_position
-        self._next_position += 1
+        self._next_position = number + 1
         return number
 
     def last_position(self) -> int:
@@ -272,8 +272,8 @@ class Events:
     def difference(self, of: Iterable[int], known: Iterable[int], limit: int) -> list[int]:
         """Events that are `of` or ancestors of `of`, and neither `known` nor ancestors of `known`.
 
-        Rising numbers, parents first; of more than `limit` the oldest, so that a next call can go on
-        from there. The walk goes newest first over both sets at once and stops when only known
+        Rising numbers, parents first; of more than `limit` the oldest, so that a next call can go
+        on from there. The walk goes newest first over both sets at once and stops when only known
         events are left in it: its cost follows the difference, not the room.
         """
         wanted, have = 1, 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from dtnode.matrix.pdu import Pdu, stored_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
@@ -164,14 +165,16 @@ class Held:
             f"SELECT {_FIELDS} FROM held h JOIN rooms r USING (room_nid) WHERE {where}",  # noqa: S608
             values,
         ).fetchall()
-        return [
-            HeldEvent(
-                nid=nid,
-                room_nid=room_nid,
-                pdu=stored_pdu(pdu, event_id, ROOM_VERSIONS[version], redacted=bool(redacted)),
-                source=source,
-                received_ms=received_ms,
-                position=position,
-            )
-            for nid, room_nid, event_id, redacted, source, received_ms, position, pdu, version in rows
-        ]
+        return [_held_event(row) for row in rows]
+
+
+def _held_event(row: tuple[Any, ...]) -> HeldEvent:
+    nid, room_nid, event_id, redacted, source, received_ms, position, pdu, version = row
+    return HeldEvent(
+        nid=nid,
+        room_nid=room_nid,
+        pdu=stored_pdu(pdu, event_id, ROOM_VERSIONS[version], redacted=bool(redacted)),
+        source=source,
+        received_ms=received_ms,
+        position=position,
+    )

