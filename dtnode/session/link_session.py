@@ -63,6 +63,13 @@ MAX_QUEUED_BYTES = 8 << 20
 """Encoded messages waiting for frames_to_send: eight of the largest. The node stops asking
 dtnode.sync for more while `queued_bytes` is high, so this is never reached."""
 
+MAX_EARLY_BYTES = 1 << 20
+"""Messages of a peer whose CLAIM is verified and whose PROOF is late, on an unreliable link: one of
+the largest. Without them a lost PROOF would cost all that was sent along with it."""
+
+MAX_EARLY_MESSAGES = 64
+"""Of these: what a peer says at the start of a contact, about one for each room."""
+
 _MESSAGE_KINDS: Final = (FrameKind.INITIATOR_MESSAGE, FrameKind.RESPONDER_MESSAGE)
 
 
@@ -118,6 +125,7 @@ class LinkSession:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._next_number = 0
+        self._early: list[Assembled] = []
         self._recent: deque[int] = deque(maxlen=RECENT_MESSAGES)
         self._deadline = 0.0
         self._retransmit_at: float | None = None
@@ -224,7 +232,15 @@ class LinkSession:
             self._enqueue(encode_message(Bye(reason=_one_line(reason))))
 
     def _on_message(self, assembled: Assembled) -> list[SessionEvent]:
-        if assembled.number in self._recent:
+        if self._state is SessionState.HANDSHAKE:
+            early_bytes = sum(len(early.payload) for early in self._early)
+            if (
+                len(self._early) < MAX_EARLY_MESSAGES
+                and early_bytes + len(assembled.payload) <= MAX_EARLY_BYTES
+            ):
+                self._early.append(assembled)
+            return []
+        if self._state is SessionState.CLOSED or assembled.number in self._recent:
             return []
         self._recent.append(assembled.number)
         message = decode_message(assembled.payload)
@@ -252,7 +268,11 @@ class LinkSession:
             return []
         assert self._handshake.peer is not None
         self._move(SessionState.AUTHENTICATED)
-        return [PeerAuthenticated(server_name=self._handshake.peer)]
+        events: list[SessionEvent] = [PeerAuthenticated(server_name=self._handshake.peer)]
+        early, self._early = self._early, []
+        for message_before_proof in early:
+            events += self._on_message(message_before_proof)
+        return events
 
     def _handshake_went_on(self, answer: HandshakeMessage | None, now: float) -> None:
         self._queue_handshake(answer)
@@ -264,10 +284,10 @@ class LinkSession:
         if kind is self._send_kind:
             self._out_of_turn("a message of this end's own came back: the link echoes")
             return True
-        if kind is self._receive_kind and self._state is not SessionState.AUTHENTICATED:
-            self._out_of_turn("a message came before the peer had proved its key")
-            return True
-        return False
+        if kind is not self._receive_kind or self._state is SessionState.AUTHENTICATED:
+            return False
+        self._out_of_turn("a message came before the peer had proved its key")
+        return self._handshake.state is not HandshakeState.AWAIT_PROOF
 
     def _out_of_turn(self, reason: str) -> None:
         """Late, repeated and echoed frames are normal where links are unreliable, else an attack or

@@ -1,7 +1,7 @@
 """Two sessions joined by a fake link, in one thread and on a clock that the test turns.
 
 The link is a list of frames in flight per direction. By default they arrive at once and in order;
-a test may drop, repeat, reorder or alter them on the way.
+a test may drop, repeat, reorder or alter them on the way. A Stranger does the handshake by hand.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from nacl.signing import SigningKey
+
 from dtnode.link_info import LinkInfo
-from dtnode.session import LinkSession, SessionEvent
+from dtnode.session import LinkSession, PeerAuthenticated, SessionEvent, SessionState
+from dtnode.session.framing import FrameKind, fragment
 from dtnode.signer import Ed25519Signer
 
 Tamper = Callable[[bytes], Iterable[bytes]]
@@ -38,6 +41,7 @@ def signer_of(number: int, domain: str = "") -> Ed25519Signer:
     return Ed25519Signer(bytes([number]) * 32, name)
 
 
+LOSSY = LinkInfo(mtu_bytes=1500, reliable=False)
 ALICE, BOB, MALLORY = signer_of(1), signer_of(2), signer_of(3)
 
 
@@ -104,3 +108,57 @@ def make_pair(initiator: dict[str, Any] | None = None, responder: dict[str, Any]
         make_session(**{"signer": ALICE, "initiator": True, **both, **(initiator or {})}),
         make_session(**{"signer": BOB, "initiator": False, **both, **(responder or {})}),
     )
+
+
+def assert_authenticated(pair: Pair) -> None:
+    assert pair.initiator_events == [PeerAuthenticated(server_name=BOB.server_name)]
+    assert pair.responder_events == [PeerAuthenticated(server_name=ALICE.server_name)]
+    assert pair.initiator.peer == BOB.server_name
+    assert pair.responder.peer == ALICE.server_name
+    assert pair.initiator.state is pair.responder.state is SessionState.AUTHENTICATED
+
+
+def names_in(frames: list[bytes], signer_name: str) -> bool:
+    return any(signer_name.encode() in frame for frame in frames)
+
+
+class Stranger:
+    """Speaks the handshake by hand, as `name`, with the key of `seed`; keeps all it is told."""
+
+    def __init__(self, victim: LinkSession, name: str, seed: int) -> None:
+        self.victim, self.name = victim, name
+        self.key = SigningKey(bytes([seed]) * 32)
+        self.heard: list[bytes] = []
+        self.restart(ord("N"))
+        victim.start(0.0)
+
+    def restart(self, number: int) -> None:
+        self.nonce = bytes([number]) * 32
+        self.tag = int.from_bytes(self.nonce[:4], "big")
+
+    def say(self, kind: FrameKind, payload: bytes) -> None:
+        try:
+            for frame in fragment(kind, self.tag, payload, 1500):
+                self.victim.receive_frame(frame, 0.0)
+        finally:
+            self.heard += self.victim.frames_to_send(0.0)
+
+    def hello(self) -> None:
+        self.say(FrameKind.HELLO, b"\x01" + self.nonce + self.name.encode())
+
+    def claim(self) -> None:
+        nonce_r = self.heard[-1][9:]
+        parts = (b"dtnode link 1 initiator claim", self.nonce, nonce_r, self.name.encode())
+        signed = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+        self.say(FrameKind.CLAIM, self.key.sign(signed).signature)
+
+
+class Recorder:
+    """Keeps what passes."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def __call__(self, frame: bytes) -> list[bytes]:
+        self.frames.append(frame)
+        return [frame]
