@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dtnode.errors import AuthRuleError, FormatError
-from dtnode.matrix.canonical_json import encode_canonical_json
+from dtnode.errors import AuthRuleError
+from dtnode.matrix.canonical_json import encode_checked_json
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.power_levels import CREATOR_POWER, NO_POWER_LEVELS, PowerLevels
@@ -230,12 +230,9 @@ def _check_third_party_invite(pdu: Pdu, target: str, auth: AuthState) -> None:
         raise AuthRuleError(f"the third-party invite is {issued.sender}'s, not {pdu.sender}'s")
     # "If any signature in signed matches any public key in the m.room.third_party_invite event,
     # allow. [...] Otherwise, reject."
-    try:
-        message = encode_canonical_json(
-            {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
-        )
-    except FormatError as error:
-        raise AuthRuleError(f"the third-party invite can't be signed: {error}") from None
+    message = encode_checked_json(
+        {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
+    )
     tried = 0
     for key in _public_keys(issued):
         for signature in _signatures(signed):

@@ -106,7 +106,8 @@ def _is_third_party_invite(pdu: Pdu) -> bool:
 def signature_checks(pdu: Pdu) -> list[SignatureCheck]:
     """The signatures of the servers that must have signed; keys are not ours to know.
 
-    SignatureError: one of them didn't sign with any Ed25519 key.
+    SignatureError: one of them didn't sign with any Ed25519 key. FormatError: a third-party
+    invite's content hash is no Base64.
     """
     checks = []
     for server in servers_to_sign(pdu):
@@ -129,7 +130,10 @@ def signature_checks(pdu: Pdu) -> list[SignatureCheck]:
 
 
 def verify_pdu(pdu: Pdu, keys: KeyLookup) -> None:
-    """Check 2 on receipt of a PDU. SignatureError: a signature is missing, unknown or wrong."""
+    """Check 2 on receipt of a PDU. SignatureError: a signature is missing, unknown or wrong.
+
+    FormatError: as for `signature_checks`.
+    """
     verified: dict[str, bool] = {}
     for check in signature_checks(pdu):
         verified.setdefault(check.server, False)

@@ -109,6 +109,11 @@ def test_unusable_domains(domain: str) -> None:
     assert key_from_server_name(f"{server_name_from_key(bytes(32))}.{domain}") is None
 
 
+@pytest.mark.parametrize("name", ["1" * 52, "é" * 52, "=" * 52, "a" * 51, "a" * 53, "localhost"])
+def test_names_out_of_the_alphabet(name: str) -> None:
+    assert key_from_server_name(name) is None
+
+
 def test_a_key_has_32_bytes() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         server_name_from_key(bytes(31))

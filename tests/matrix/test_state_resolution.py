@@ -131,6 +131,12 @@ def test_version_12_starts_from_nothing() -> None:
     assert state["m.room.topic", ""] == two.event_id
 
 
+def test_nothing_is_between_no_events() -> None:
+    room = SmallRoom()
+    assert conflicted_state_subgraph(set(), room) == set()
+    assert auth_chain_difference([], room) == set()
+
+
 def test_the_hash_of_a_state() -> None:
     # SHA-256 of "[]", and of canonical JSON sorted by type, state key and event id.
     assert state_hash({}).startswith("4f53cda18c2baa0c")
