@@ -7,18 +7,24 @@ Not here: who may send us events (dtnode.node), what to ask peers for (dtnode.sy
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from dtnode.errors import AuthRuleError, FormatError, PduError, SignatureError
+from dtnode.errors import FormatError, PduError, SignatureError
 from dtnode.matrix.canonical_json import parse_json_object
 from dtnode.matrix.event_auth import (
     check_state_dependent_auth_rules,
     check_state_independent_auth_rules,
 )
-from dtnode.matrix.pdu import Pdu, parse_pdu
+from dtnode.matrix.pdu import Pdu, PduFormatError, parse_pdu
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
 from dtnode.rooms.outcome import Check, Outcome, Received, Verdict
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
+from dtnode.store.state_groups import EMPTY_GROUP
+
+EVENT_ID_LENGTH = 44  # $ and an unpadded base64 SHA-256, in every room version known here
+
+_READ_BY_THE_RULES = ("m.room.create", "m.room.power_levels", "m.room.third_party_invite")
 
 
 class Receiver:
@@ -29,6 +35,7 @@ class Receiver:
         self._states = states
         self._keys = keys
         self._own_name = own_name
+        self._judge_anew = False  # a whole copy came that may change verdicts given without it
 
     def receive(
         self, room: RoomRecord, pdus: Sequence[bytes], *, source: str, now_ms: int
@@ -39,6 +46,7 @@ class Receiver:
         """
         outcomes: list[Outcome] = []
         released: list[Outcome] = []
+        self._judge_anew = False
         for data in pdus:
             checked = self._check_alone(room, data)
             if isinstance(checked, Outcome):
@@ -48,6 +56,8 @@ class Receiver:
             outcomes.append(outcome)
             if outcome.verdict in (Verdict.ACCEPTED, Verdict.REJECTED):
                 released += self._release(room, checked.event_id)
+        if self._judge_anew:
+            released += self.rejudge(room)
         evicted: list[str] = []
         if any(outcome.verdict is Verdict.HELD for outcome in outcomes):
             evicted = self._store.held.evict_over_bounds(room.nid, source, self._own_name)
@@ -66,6 +76,7 @@ class Receiver:
             pdu = parse_pdu(parse_json_object(data), room.version)
             if pdu.room_id != room.room_id:
                 raise FormatError(f"the event belongs to room {pdu.room_id}, not {room.room_id}")
+            _check_ids_exist((*pdu.prev_events, *pdu.auth_events))
             known = self._store.events.get(pdu.event_id)
             if known is not None and known.pdu.canonical() == pdu.canonical():
                 return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
@@ -73,11 +84,11 @@ class Receiver:
             return check_content_hash(pdu)
         except SignatureError as exc:
             assert pdu is not None
-            return _failed(pdu.event_id, Verdict.DROPPED, Check.SIGNATURE, exc)
-        except AuthRuleError as exc:
-            return _failed(getattr(exc, "event_id", None), Verdict.DROPPED, Check.FORMAT, exc)
-        except FormatError as exc:
-            return _failed(getattr(exc, "event_id", None), Verdict.DROPPED, Check.FORMAT, exc)
+            return _dropped(pdu.event_id, Check.SIGNATURE, exc)
+        except PduFormatError as exc:
+            return _dropped(exc.event_id, Check.FORMAT, exc)
+        except PduError as exc:
+            return _dropped(None if pdu is None else pdu.event_id, Check.FORMAT, exc)
 
     # --- check 3: is everything it builds on here?
 
@@ -86,31 +97,30 @@ class Receiver:
     ) -> Outcome:
         known = self._store.events.get(pdu.event_id)
         if known is not None:
-            return self._duplicate(room, known, pdu)
-        parents, auth, missing = self._ancestors(pdu)
-        if any(parent.room_nid != room.nid for parent in parents):
-            reason = "it names an event of another room as its parent"
-            return Outcome(
-                event_id=pdu.event_id, verdict=Verdict.DROPPED, check=Check.FORMAT, reason=reason
-            )
+            return self._duplicate(known, pdu)
+        parents, auth, missing = self._ancestors(room, pdu)
         if missing:
             return self._hold(room, pdu, missing, source, now_ms, position)
         return self._judge(room, pdu, parents, auth, position)
 
-    def _duplicate(self, room: RoomRecord, known: StoredEvent, pdu: Pdu) -> Outcome:
+    def _duplicate(self, known: StoredEvent, pdu: Pdu) -> Outcome:
         if known.pdu.redacted and not pdu.redacted:
             self._store.events.replace_redacted(known, pdu)
+            self._judge_anew |= _redaction_may_change_verdicts(pdu)
         return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE, redacted=pdu.redacted)
 
-    def _ancestors(self, pdu: Pdu) -> tuple[list[StoredEvent], list[StoredEvent], list[str]]:
-        """(parents, auth events, ids that aren't here)"""
+    def _ancestors(
+        self, room: RoomRecord, pdu: Pdu
+    ) -> tuple[list[StoredEvent], list[StoredEvent], list[str]]:
+        """(parents, auth events, ids that aren't here). An event of another room counts as not
+        here: a verdict must not depend on which other rooms a node happens to be in."""
         get = self._store.events.get
         missing: list[str] = []
         found: tuple[list[StoredEvent], list[StoredEvent]] = ([], [])
         for here, event_ids in zip(found, (pdu.prev_events, pdu.auth_event_ids), strict=True):
             for event_id in event_ids:
                 event = get(event_id)
-                if event is not None:
+                if event is not None and event.room_nid == room.nid:
                     here.append(event)
                 elif event_id not in missing:
                     missing.append(event_id)
@@ -141,17 +151,14 @@ class Receiver:
         outcomes: list[Outcome] = []
         judged = [event_id]
         while judged:
-            for held in self._store.held.waiting_for(judged.pop()):
-                outcome = self._judge_held(room, held)
-                outcomes.append(outcome)
-                if outcome.event_id is not None and outcome.verdict is not Verdict.HELD:
-                    judged.append(outcome.event_id)
+            for held in self._store.held.waiting_for(room.nid, judged.pop()):
+                outcomes.append(self._judge_held(room, held))
+                judged.append(held.pdu.event_id)
         return outcomes
 
     def _judge_held(self, room: RoomRecord, held: HeldEvent) -> Outcome:
-        parents, auth, missing = self._ancestors(held.pdu)
-        if missing:  # an event was evicted from the store's view in between: wait for it again
-            return self._hold(room, held.pdu, missing, held.source, held.received_ms, held.position)
+        parents, auth, missing = self._ancestors(room, held.pdu)
+        assert not missing, "judged events stay"
         self._store.held.remove(held)
         return self._judge(room, held.pdu, parents, auth, held.position)
 
@@ -165,24 +172,24 @@ class Receiver:
         auth: Sequence[StoredEvent],
         position: int | None,
     ) -> Outcome:
-        before = self._states.resolve(room.version, (parent.after for parent in parents))
-        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, before)
-        soft_reason = None if failed else self._check_current_state(room.nid, pdu, parents)
-        event = self._stored(room, pdu, parents, before, failed, soft_reason, position)
+        found = self._judgement(room, pdu, parents, auth)
+        event = self._stored(room, pdu, parents, found, position)
         self._store.events.add(event)
         if event.accepted:
             self._advance(room, event)
-        check, reason = failed or (
-            (Check.CURRENT_STATE, soft_reason) if soft_reason else (None, None)
-        )
-        return Outcome(
-            event_id=pdu.event_id,
-            verdict=Verdict.REJECTED if failed else Verdict.ACCEPTED,
-            check=check,
-            reason=reason,
-            soft_failed=event.soft_failed,
-            redacted=pdu.redacted,
-        )
+        return found.outcome(pdu)
+
+    def _judgement(
+        self,
+        room: RoomRecord,
+        pdu: Pdu,
+        parents: Sequence[StoredEvent],
+        auth: Sequence[StoredEvent],
+    ) -> _Judgement:
+        before = self._states.resolve(room.version, (parent.after for parent in parents))
+        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, before)
+        soft_reason = None if failed else self._check_current_state(room.nid, pdu, parents)
+        return _Judgement(before=before, failed=failed, soft_reason=soft_reason)
 
     def _check_auth_events(self, pdu: Pdu, auth: Sequence[StoredEvent]) -> tuple[Check, str] | None:
         """Check 4: passes the authorisation rules based on its auth events."""
@@ -209,10 +216,13 @@ class Receiver:
         self, room_nid: int, pdu: Pdu, parents: Sequence[StoredEvent]
     ) -> str | None:
         """Check 6: passes the rules based on the state over the forward extremities, else the event
-        is soft-failed. Where it names exactly those as parents, check 5 was this check."""
+        is soft-failed. Where it names exactly those as parents, check 5 was this check. So is the
+        event of a server that the room's ACL denies (DESIGN section 6)."""
+        current = self._store.rooms.by_nid(room_nid).current_group
+        if not self._states.acl_allows(current, pdu.sender_server):
+            return f"the room's server ACL denies {pdu.sender_server}"
         if {parent.nid for parent in parents} == self._store.rooms.forward_extremities(room_nid):
             return None
-        current = self._store.rooms.by_nid(room_nid).current_group
         try:
             check_state_dependent_auth_rules(pdu, self._states.lookup(current))
         except PduError as exc:
@@ -224,30 +234,30 @@ class Receiver:
         room: RoomRecord,
         pdu: Pdu,
         parents: Sequence[StoredEvent],
-        before: int,
-        failed: tuple[Check, str] | None,
-        soft_reason: str | None,
+        found: _Judgement,
         position: int | None,
     ) -> StoredEvent:
         events = self._store.events
-        after = before
-        if pdu.is_state and not failed:
-            after = self._store.state_groups.derive(before, {pdu.key: pdu.event_id})
-        if position is None and not failed:
+        if position is None and not found.failed:
             position = events.next_position()
         return StoredEvent(
             nid=events.next_nid(),
             room_nid=room.nid,
             pdu=pdu,
             topo=1 + max((parent.topo for parent in parents), default=0),
-            rejected=failed is not None,
-            soft_failed=soft_reason is not None,
-            before=before,
-            after=after,
+            rejected=found.failed is not None,
+            soft_failed=found.soft_reason is not None,
+            before=found.before,
+            after=self._after(pdu, found),
             parents=tuple(parent.nid for parent in parents),
             position=position,
-            reason=failed[1] if failed else soft_reason,
+            reason=found.reason,
         )
+
+    def _after(self, pdu: Pdu, found: _Judgement) -> int:
+        if not pdu.is_state or found.failed:
+            return found.before
+        return self._store.state_groups.derive(found.before, {pdu.key: pdu.event_id})
 
     # --- 7: tips, forward extremities, current state
 
@@ -264,6 +274,50 @@ class Receiver:
         else:
             current = self._states.resolve(room.version, self._after_groups(extremities))
         rooms.set_current_group(room.nid, current)
+
+    def rejudge(self, room: RoomRecord) -> list[Outcome]:
+        """Judges every event of the room again, checks 4 to 7, from the root in the order of their
+        numbers; says whose verdict (accepted, soft-failed, rejected) changed.
+
+        For when what verdicts rest on was replaced: a whole copy of an event held in redacted form.
+        Positions stay; what is accepted only now gets one.
+        """
+        store = self._store
+        self._states.forget()
+        store.rooms.set_tips(room.nid, ())
+        store.rooms.set_forward_extremities(room.nid, ())
+        store.rooms.set_current_group(room.nid, EMPTY_GROUP)
+        changed: list[Outcome] = []
+        for nid in store.events.nids_of_room(room.nid):
+            old = store.events.by_nid(nid)
+            assert old is not None
+            parents, auth, missing = self._ancestors(room, old.pdu)
+            assert not missing, "judged events stay"
+            found = self._judgement(room, old.pdu, parents, auth)
+            new = self._judged_again(old, found)
+            if new != old:
+                store.events.replace(new)
+            if new.accepted:
+                self._advance(room, new)
+            if (new.rejected, new.soft_failed) != (old.rejected, old.soft_failed):
+                changed.append(found.outcome(old.pdu))
+        return changed
+
+    def _judged_again(self, old: StoredEvent, found: _Judgement) -> StoredEvent:
+        rejected = found.failed is not None
+        same_state = found.before == old.before and rejected == old.rejected
+        position = old.position
+        if position is None and not rejected:
+            position = self._store.events.next_position()
+        return replace(
+            old,
+            rejected=rejected,
+            soft_failed=found.soft_reason is not None,
+            before=found.before,
+            after=old.after if same_state else self._after(old.pdu, found),
+            position=position,
+            reason=found.reason,
+        )
 
     def _after_groups(self, nids: Iterable[int]) -> list[int]:
         groups = []
@@ -288,5 +342,47 @@ class Receiver:
         return found
 
 
-def _failed(event_id: str | None, verdict: Verdict, check: Check, exc: PduError) -> Outcome:
-    return Outcome(event_id=event_id, verdict=verdict, check=check, reason=exc.reason)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judgement:
+    """before: the state group. failed: the check (4 or 5) that rejects it, and why. soft_reason:
+    why check 6 soft-fails it."""
+
+    before: int
+    failed: tuple[Check, str] | None
+    soft_reason: str | None
+
+    @property
+    def reason(self) -> str | None:
+        return self.failed[1] if self.failed else self.soft_reason
+
+    def outcome(self, pdu: Pdu) -> Outcome:
+        check = self.failed[0] if self.failed else None
+        if self.soft_reason is not None:
+            check = Check.CURRENT_STATE
+        return Outcome(
+            event_id=pdu.event_id,
+            verdict=Verdict.REJECTED if self.failed else Verdict.ACCEPTED,
+            check=check,
+            reason=self.reason,
+            soft_failed=self.soft_reason is not None,
+            redacted=pdu.redacted,
+        )
+
+
+def _dropped(event_id: str | None, check: Check, exc: PduError) -> Outcome:
+    return Outcome(event_id=event_id, verdict=Verdict.DROPPED, check=check, reason=exc.reason)
+
+
+def _check_ids_exist(event_ids: Iterable[str]) -> None:
+    """FormatError: one of them can't be any event's; waiting for it would be for nothing."""
+    for event_id in event_ids:
+        if len(event_id) != EVENT_ID_LENGTH:
+            raise FormatError(f"it builds on {event_id!r:.60}, which is no event's id")
+
+
+def _redaction_may_change_verdicts(pdu: Pdu) -> bool:
+    """Whether the authorisation rules may read something of this event that redaction takes away:
+    which of it depends on the room version."""
+    if pdu.type == "m.room.member":
+        return "third_party_invite" in pdu.content
+    return pdu.is_state and pdu.type in _READ_BY_THE_RULES

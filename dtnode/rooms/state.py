@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.room_versions import RoomVersion
+from dtnode.matrix.server_acl import acl_allows
 from dtnode.matrix.state_resolution import StateMap, resolve
 from dtnode.store import Store
 from dtnode.store.lru import Lru
@@ -48,9 +49,11 @@ class RoomStates:
         self._servers: Lru[int, frozenset[str]] = Lru(_CACHED_SERVER_SETS)
         self.resolutions = 0
         self.conflicted_keys = 0
-        store.on_rollback(self._forget)
+        store.on_rollback(self.forget)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What was remembered may be untrue: after a rollback, or when an event held in redacted
+        form became whole."""
         self._resolved.clear()
         self._servers.clear()
 
@@ -112,6 +115,12 @@ class RoomStates:
         """The content of a state event, {} if there is none."""
         found = self.event(group, type_, state_key)
         return {} if found is None else found.content
+
+    def acl_allows(self, group: int, server: str) -> bool:
+        """Whether the state's m.room.server_acl lets a server take part. One held in redacted form
+        says nothing: its lists are what redaction takes."""
+        acl = self.event(group, "m.room.server_acl")
+        return acl is None or acl.redacted or acl_allows(server, acl.content)
 
     def members(self, group: int) -> dict[str, Pdu]:
         """user id -> m.room.member event, whatever the membership."""

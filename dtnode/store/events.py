@@ -33,8 +33,9 @@ class StoredEvent:
     """One judged event. Treated as immutable but by this module.
 
     nid: topological number. topo: 1 + the highest of its parents' (0 parents: 1); unlike `depth`
-    nobody can lie about it. before, after: state groups. position: what clients count by; None for
-    rejected events. reason: why it was rejected or soft-failed.
+    nobody can lie about it. before, after: state groups. position: what clients count by; None
+    where no client was told (a rejected event that was shown while it was held keeps its own, or
+    the number would be given twice). reason: why it was rejected or soft-failed.
     """
 
     nid: int
@@ -171,6 +172,24 @@ class Events:
         self._cache.put(pdu.event_id, event)
         return event
 
+    def replace(self, event: StoredEvent) -> None:
+        """An event judged again: the new verdict and states; what it is stays."""
+        self.flush()
+        self._db.execute(
+            "UPDATE events SET rejected = ?, soft_failed = ?, before_group = ?, after_group = ?,"
+            " position = ?, reason = ? WHERE event_nid = ?",
+            (
+                event.rejected,
+                event.soft_failed,
+                event.before,
+                event.after,
+                event.position,
+                event.reason,
+                event.nid,
+            ),
+        )
+        self._cache.put(event.event_id, event)
+
     def _one(self, where: str, value: object) -> StoredEvent | None:
         row = self._db.execute(
             f"SELECT {_COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
@@ -227,7 +246,7 @@ class Events:
         oldest) of them, in rising position."""
         found = list(
             self._select(
-                "room_nid = ? AND position > ? AND position <= ?"
+                "room_nid = ? AND position > ? AND position <= ? AND NOT rejected"
                 f" ORDER BY position {'DESC' if newest else 'ASC'} LIMIT ?",
                 room_nid,
                 after,
@@ -242,6 +261,14 @@ class Events:
         return self._select(
             "room_nid = ? AND event_nid > ? ORDER BY event_nid", room_nid, after_nid
         )
+
+    def nids_of_room(self, room_nid: int) -> list[int]:
+        """Rising, so parents before children."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT event_nid FROM events WHERE room_nid = ? ORDER BY event_nid", (room_nid,)
+        )
+        return [row[0] for row in rows.fetchall()]
 
     def newest_first(
         self, room_nid: int, down_to: int

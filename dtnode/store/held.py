@@ -102,17 +102,22 @@ class Held:
         row = self._db.execute("SELECT count(*) FROM held WHERE room_nid = ?", (room_nid,))
         return int(row.fetchone()[0])
 
-    def waiting_for(self, event_id: str) -> list[HeldEvent]:
-        """Held events that name `event_id` and now wait for nothing else."""
+    def waiting_for(self, room_nid: int, event_id: str) -> list[HeldEvent]:
+        """Held events of the room that name `event_id` and now wait for nothing else."""
         nids = [
             row[0]
             for row in self._db.execute(
-                "SELECT held_nid FROM held_missing WHERE missing_id = ?", (event_id,)
+                "SELECT held_nid FROM held_missing JOIN held USING (held_nid)"
+                " WHERE missing_id = ? AND room_nid = ? ORDER BY held_nid",
+                (event_id, room_nid),
             ).fetchall()
         ]
         if not nids:
             return []
-        self._db.execute("DELETE FROM held_missing WHERE missing_id = ?", (event_id,))
+        self._db.executemany(
+            "DELETE FROM held_missing WHERE missing_id = ? AND held_nid = ?",
+            [(event_id, nid) for nid in nids],
+        )
         return [
             held
             for nid in nids

@@ -38,7 +38,7 @@ MIGRATIONS: tuple[str, ...] = (
         before_group INTEGER NOT NULL,
         after_group  INTEGER NOT NULL,
         parents      BLOB NOT NULL,              -- event numbers, 8 bytes little-endian each
-        position     INTEGER UNIQUE,             -- NULL: not for clients (rejected)
+        position     INTEGER UNIQUE,             -- NULL: no client was told (rejected)
         reason       TEXT,
         pdu          BLOB NOT NULL,              -- canonical JSON, federation format
         sender_server TEXT NOT NULL

@@ -61,7 +61,8 @@ class Store:
         self.flush()
         found: dict[int, list[str]] = {}
         for room_nid, event_id, _ in self._db.execute(
-            "SELECT room_nid, event_id, position AS p FROM events WHERE position > ?"
+            "SELECT room_nid, event_id, position AS p FROM events"
+            " WHERE position > ? AND NOT rejected"
             " UNION ALL SELECT room_nid, event_id, position FROM held WHERE position > ?"
             " ORDER BY p",
             (position, position),
