@@ -131,6 +131,30 @@ def test_steps_out_of_turn_end_a_reliable_link_only(kind: FrameKind) -> None:
         assert bob.frames_to_send(0.0) == []
 
 
+def test_an_answer_before_its_question() -> None:
+    pair = make_pair().start()
+    tag = int.from_bytes(pair.initiator.frames_to_send(0.0)[0][1:5], "big")
+    (response,) = fragment(FrameKind.RESPONSE, tag, bytes(100), 1500)
+    with pytest.raises(HandshakeError, match="RESPONSE came before the CHALLENGE"):
+        pair.initiator.receive_frame(response, 0.0)
+
+
+def test_a_proof_before_its_claim() -> None:
+    stranger = Stranger(make_session(BOB, initiator=False), MALLORY.server_name, 3)
+    stranger.hello()
+    with pytest.raises(HandshakeError, match="PROOF came before the CLAIM"):
+        stranger.say(FrameKind.PROOF, bytes(64))
+
+
+def test_another_name_after_the_proof_of_one() -> None:
+    stranger = Stranger(make_session(BOB, initiator=False), MALLORY.server_name, 3)
+    stranger.hello()
+    stranger.claim()
+    stranger.name = ALICE.server_name
+    with pytest.raises(HandshakeError, match="another HELLO came after the key was proved"):
+        stranger.hello()
+
+
 def test_time_runs_out_for_whoever_does_not_prove_itself() -> None:
     for initiator in (True, False):
         session = make_session(BOB, initiator=initiator)
