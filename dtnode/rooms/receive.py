@@ -305,6 +305,9 @@ class Receiver:
 
     def _judged_again(self, old: StoredEvent, found: _Judgement) -> StoredEvent:
         rejected = found.failed is not None
+        state = self._store.state_groups.state
+        if state(found.before) == state(old.before):
+            found = replace(found, before=old.before)
         same_state = found.before == old.before and rejected == old.rejected
         position = old.position
         if position is None and not rejected:
