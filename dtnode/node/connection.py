@@ -1,0 +1,402 @@
+"""One live link: the pump between a Link, its LinkSession and its PeerSync.
+
+Three tasks share them: one reads frames, one writes them, one (the only one that speaks to the
+worker) takes frames, news and timers in turn. Whatever goes wrong ends this link, nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from dtnode.errors import LocalProtocolError, PduError, RemoteProtocolError, StoreError
+from dtnode.link import Link
+from dtnode.node.peer_work import Ingested, PeerView, PeerWork
+from dtnode.node.worker import News, StoreWorker
+from dtnode.rooms import Verdict
+from dtnode.session import (
+    LinkSession,
+    MessageReceived,
+    PeerAuthenticated,
+    SessionClosed,
+    SessionState,
+)
+from dtnode.sync import PeerSync
+from dtnode.sync import effects as fx
+
+_INBOX_FRAMES = 32  # read ahead of the store; then the link itself pushes back
+_WRITE_BYTES = 65_536  # handed to the link at a time, so that urgent frames needn't wait long
+_BUSY_BYTES = 1 << 20  # queued beyond this, overdue answers are the link's fault, not the peer's
+_MAX_NEWS = 1_000  # commits not yet looked at; a store that commits that fast is looked at anew
+_FAREWELL_S, _FAREWELL_STEP_S = 2.0, 0.01  # for the last frames of a session that ends
+
+logger = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """What the node is told of its connections."""
+
+    def authenticated(self, connection: Connection) -> bool:
+        """True: this link is the one to use with the peer; False: it stands by behind another."""
+        ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+    def card_taken(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counted on this link since it came up. turnarounds: changes of direction."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    events_in: int = 0
+    events_out: int = 0
+    turnarounds: int = 0
+    _last_was_in: bool | None = field(default=None, repr=False)
+
+    def counted(self, size_bytes: int, *, incoming: bool) -> None:
+        if incoming:
+            self.frames_in += 1
+            self.bytes_in += size_bytes
+        else:
+            self.frames_out += 1
+            self.bytes_out += size_bytes
+        if self._last_was_in is not incoming:
+            self.turnarounds += self._last_was_in is not None
+            self._last_was_in = incoming
+
+
+class Connection:
+    def __init__(
+        self,
+        *,
+        link: Link,
+        link_id: str,
+        session: LinkSession,
+        worker: StoreWorker,
+        work_for: Callable[[str], PeerWork],
+        registry: Registry,
+    ) -> None:
+        self.link_id = link_id
+        self.peer: str | None = None
+        self.traffic = Traffic()
+        self.close_reason: str | None = None
+        self.on_proved: Callable[[], object] = lambda: None
+        self._link = link
+        self._session = session
+        self._worker = worker
+        self._work_for = work_for
+        self._registry = registry
+        self._sync: PeerSync | None = None
+        self._work: PeerWork | None = None
+        self._active = False
+        self._contacted = False
+        self._told: frozenset[str] = frozenset()
+        self._news: deque[News] = deque(maxlen=_MAX_NEWS)
+        self._requests: list[str] = []
+        self._inbox_send, self._inbox = trio.open_memory_channel[bytes | None](_INBOX_FRAMES)
+        self._writable = trio.Event()
+        self._ended = False
+        self._writing = False
+
+    # --- from the node, in the Trio thread
+
+    @property
+    def sync(self) -> PeerSync | None:
+        return self._sync
+
+    def notify(self, news: News) -> None:
+        """Something became visible here."""
+        self._news.append(news)
+        self._poke()
+
+    def activate(self) -> None:
+        """The link that was used with this peer is gone: use this one."""
+        self._active = True
+        self._poke()
+
+    def request_card(self, room_id: str) -> None:
+        """Ask the peer for a public room's card."""
+        self._requests.append(room_id)
+        self._poke()
+
+    def close(self, reason: str) -> None:
+        self.close_reason = self.close_reason or reason
+        self._session.close(reason)
+        self._poke()
+
+    def _poke(self) -> None:
+        # Where it doesn't fit, the main loop is awake anyway, or gone.
+        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._inbox_send.send_nowait(None)
+
+    # --- the tasks
+
+    async def run(self) -> None:
+        """Until the link, the peer or the node ends it. Never raises for what a peer does."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._write, nursery.cancel_scope)
+                try:
+                    await self._main()
+                except RemoteProtocolError as exc:
+                    self._end(str(exc))
+                except LocalProtocolError as exc:
+                    self._end(f"this node's own fault: {exc}")
+                except StoreError as exc:
+                    self._end(f"the store failed: {exc}")
+                await self._farewell()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._registry.closed(self)
+            with trio.move_on_after(_FAREWELL_S, shield=True):
+                await self._link.aclose()
+
+    def _end(self, reason: str) -> None:
+        self.close_reason = self.close_reason or reason
+        self._session.close(reason)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                frame = await self._link.receive()
+                self.traffic.counted(len(frame), incoming=True)
+                await self._inbox_send.send(frame)
+        except trio.EndOfChannel:
+            self.close_reason = self.close_reason or "the other end closed the link"
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self.close_reason = self.close_reason or f"the link broke: {exc}"
+        self._ended = True
+        self._inbox_send.close()
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                self._writing = False
+                await self._writable.wait()
+                self._writable, self._writing = trio.Event(), True
+                was_busy = self._session.queued_bytes >= _BUSY_BYTES
+                while frames := self._session.frames_to_send(trio.current_time(), _WRITE_BYTES):
+                    for frame in frames:
+                        await self._link.send(frame)
+                        self.traffic.counted(len(frame), incoming=False)
+                if was_busy:  # timers were left alone meanwhile
+                    self._poke()
+        except RemoteProtocolError as exc:  # the handshake took too long
+            self.close_reason = self.close_reason or str(exc)
+            scope.cancel()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self.close_reason = self.close_reason or f"the link broke: {exc}"
+            scope.cancel()
+
+    async def _farewell(self) -> None:
+        """The last frames (a Bye), if the link still takes them."""
+        if self._ended:
+            return
+        with trio.move_on_after(_FAREWELL_S):
+            self._writable.set()
+            while self._writing or self._writable.is_set():
+                await trio.sleep(_FAREWELL_STEP_S)
+
+    async def _main(self) -> None:
+        self._session.start(trio.current_time())
+        self._writable.set()
+        while self._session.state is not SessionState.CLOSED:
+            frame = await self._next_input()
+            if self._ended and frame is None and self._inbox.statistics().current_buffer_used == 0:
+                return
+            now = trio.current_time()
+            if frame is not None:
+                await self._on_frame(frame, now)
+            await self._on_news(now)
+            await self._on_timers(now)
+            self._writable.set()
+
+    async def _next_input(self) -> bytes | None:
+        with trio.move_on_at(self._wake_at()):
+            try:
+                return await self._inbox.receive()
+            except trio.EndOfChannel:
+                return None
+        return None
+
+    def _wake_at(self) -> float:
+        wakes = [self._session.next_wake_at()]
+        if self._sync is not None and self._session.queued_bytes < _BUSY_BYTES:
+            wakes.append(self._sync.next_wake_at())
+        return min((at for at in wakes if at is not None), default=float("inf"))
+
+    # --- inputs
+
+    async def _on_frame(self, frame: bytes, now: float) -> None:
+        for event in self._session.receive_frame(frame, now):
+            match event:
+                case PeerAuthenticated(server_name=peer):
+                    await self._on_authenticated(peer)
+                case MessageReceived(message=message):
+                    assert self._sync is not None, "messages come after authentication"
+                    await self._perform(self._sync.receive(message, now))
+                case SessionClosed(reason=reason):
+                    self.close_reason = f"the peer closed: {reason}"
+
+    async def _on_authenticated(self, peer: str) -> None:
+        self.peer = peer
+        self.on_proved()
+        self._sync = PeerSync(peer=peer, info=self._link.info)
+        self._work = self._work_for(peer)
+        self._active = self._registry.authenticated(self)
+        logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)
+        self._sync.start((), (), trio.current_time())
+        if self._active:
+            await self._begin_contact()
+
+    async def _begin_contact(self) -> None:
+        assert self._work is not None
+        self._contacted = True
+        self._news.clear()
+        await self._apply(await self._worker.run(self._work.contact))
+
+    async def _apply(self, view: PeerView) -> None:
+        """Tells the peer what it is owed; what was told already is not told again."""
+        assert self._sync is not None
+        now = trio.current_time()
+        self._told = view.shared
+        effects: list[fx.Effect] = []
+        for room_id, event_ids in view.offers.items():
+            effects += self._sync.push(room_id, event_ids)
+        effects += self._sync.start(view.tips, view.cards, now)
+        for pull in view.pulls:
+            effects += self._sync.want(pull.room_id, pull.event_ids, pull.have, now)
+        await self._perform(effects)
+
+    async def _on_news(self, now: float) -> None:
+        if self._sync is None or self._session.state is not SessionState.AUTHENTICATED:
+            return
+        if not self._active:
+            self._news.clear()
+            return
+        if not self._contacted:
+            await self._begin_contact()
+        for room_id in self._requests:
+            await self._perform(self._sync.request_card(room_id, now))
+        self._requests.clear()
+        while self._news:
+            await self._on_one_news(self._news.popleft())
+
+    async def _on_one_news(self, news: News) -> None:
+        assert self._sync is not None
+        assert self._work is not None
+        if news.states_changed or any(room_id not in self._told for room_id in news.events):
+            told, work = self._told, self._work
+            await self._apply(await self._worker.run(lambda: work.view(told)))
+        effects: list[fx.Effect] = []
+        for room_id, event_ids in news.events.items():
+            if room_id in self._told:
+                effects += self._sync.push(room_id, event_ids)
+        await self._perform(effects)
+
+    async def _on_timers(self, now: float) -> None:
+        if self._sync is None or self._session.queued_bytes >= _BUSY_BYTES:
+            return
+        if now >= self._sync.next_wake_at():
+            await self._perform(self._sync.wake(now))
+
+    # --- effects
+
+    async def _perform(self, effects: list[fx.Effect]) -> None:
+        todo = deque(effects)
+        while todo and self._session.state is SessionState.AUTHENTICATED:
+            todo.extend(await self._perform_one(todo.popleft()))
+            self._writable.set()
+
+    async def _perform_one(self, effect: fx.Effect) -> list[fx.Effect]:
+        sync, work, run = self._sync, self._work, self._worker.run
+        assert sync is not None
+        assert work is not None
+        match effect:
+            case fx.Send(message=message):
+                self._session.send(message)
+            case fx.TellTips(room_id=room_id, reply=reply):
+                tips = await run(lambda: work.tips(room_id, reply))
+                return [] if tips is None else sync.tips_known(tips, trio.current_time())
+            case fx.Compare(tips=theirs):
+                found = await run(lambda: work.compare(theirs))
+                return sync.compared(found.room_id, found.to_send, cut=found.cut)
+            case fx.Ingest():
+                return await self._ingest(effect)
+            case fx.Serve(want=want):
+                ids, not_here = await run(lambda: work.serve(want))
+                return sync.served(want, ids, not_here)
+            case fx.Load():
+                version, pdus = await run(lambda: work.load(effect))
+                self.traffic.events_out += len(pdus)
+                return sync.loaded(effect, version, pdus, trio.current_time())
+            case fx.TakeCard(card=card):
+                refused, missing, have = await run(lambda: work.take_card(card))
+                if refused is not None:
+                    logger.warning("%s: card of %s refused: %s", self.peer, card.room_id, refused)
+                self._registry.card_taken()
+                return sync.card_taken(card, missing, have, trio.current_time())
+            case fx.MakePublicCard(room_id=room_id):
+                card_made = await run(lambda: work.public_card(room_id))
+                return sync.public_card_made(room_id, card_made, trio.current_time())
+            case fx.Delivered(room_id=room_id, event_ids=event_ids):
+                await run(lambda: work.delivered(room_id, event_ids))
+            case fx.CardDelivered(event_id=event_id):
+                await run(lambda: work.told(event_id))
+            case fx.NotFound(room_id=room_id, event_ids=event_ids):
+                logger.debug("%s hasn't %d events of %s", self.peer, len(event_ids), room_id)
+                if not event_ids:
+                    self._registry.card_taken()
+            case fx.PeerClosed(reason=reason):
+                self._end(reason)
+        return []
+
+    async def _ingest(self, effect: fx.Ingest) -> list[fx.Effect]:
+        assert self._sync is not None
+        assert self._work is not None
+        work = self._work
+        try:
+            done = await self._worker.run(lambda: work.ingest(effect))
+        except PduError as exc:
+            logger.warning("%s sent events of %s: %s", self.peer, effect.room_id, exc)
+            done = None
+        if done is None:
+            logger.info("%s sent events of %s, unknown here", self.peer, effect.room_id)
+            return self._sync.unknown_room(effect.room_id)
+        self.traffic.events_in += len(effect.pdus)
+        self._log(effect.room_id, done)
+        return self._sync.ingested(
+            effect,
+            event_ids=done.event_ids,
+            missing=done.missing,
+            refused=done.refused,
+            judged=done.judged,
+            dropped=done.dropped,
+            have=done.have,
+            now=trio.current_time(),
+        )
+
+    def _log(self, room_id: str, done: Ingested) -> None:
+        for outcome in done.outcomes:
+            if outcome.verdict in (Verdict.DROPPED, Verdict.REJECTED) or outcome.soft_failed:
+                verdict = "soft-failed" if outcome.soft_failed else outcome.verdict.value
+                logger.warning(
+                    "%s: event %s of %s from %s: %s",
+                    verdict,
+                    outcome.event_id,
+                    room_id,
+                    self.peer,
+                    outcome.reason,
+                )

@@ -1,0 +1,169 @@
+"""Configured links: starting, dialling again, accepting, and what `status` says of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from dtnode.config import LinkConfig
+from dtnode.errors import ConfigError
+from dtnode.link import Link, Transport, load_transport
+from dtnode.node.connection import Connection
+from dtnode.node.node import Node
+
+MIN_BACKOFF_S, MAX_BACKOFF_S, BACKOFF_FACTOR = 0.5, 30.0, 1.7
+"""Between two tries to dial or to listen. The longest is short enough that two nodes that meet for
+a minute find each other; each is drawn between half and all of it, so that many don't dial at once.
+"""
+
+MAX_STRANGERS = 64  # accepted connections of one link that haven't proved a name; 30 s each
+_PENDING_LINKS = 16  # accepted by a transport and not yet served; then it waits
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class LinkStatus:
+    """state: listening, dialling, connected, failed. unproved: connections whose other end hasn't
+    proved its name."""
+
+    config: LinkConfig
+    state: str = "dialling"
+    detail: str | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    stopped: trio.Event = field(default_factory=trio.Event)
+    unproved: set[Connection] = field(default_factory=set)
+
+
+class LinkManager:
+    """Runs the configured links of one node in `nursery`."""
+
+    def __init__(self, node: Node, nursery: trio.Nursery) -> None:
+        self._node = node
+        self._nursery = nursery
+        self._links: dict[str, LinkStatus] = {}
+
+    async def apply(self, configs: Iterable[LinkConfig]) -> None:
+        """Starts what is new, stops what is gone or changed."""
+        wanted = {config.id: config for config in configs}
+        for link_id, status in list(self._links.items()):
+            if wanted.get(link_id) != status.config:
+                status.scope.cancel()
+                await status.stopped.wait()
+                del self._links[link_id]
+        for link_id, config in wanted.items():
+            if link_id not in self._links:
+                status = self._links[link_id] = LinkStatus(config)
+                self._nursery.start_soon(self._run, status)
+
+    def statuses(self) -> list[LinkStatus]:
+        return list(self._links.values())
+
+    def connections(self, link_id: str) -> list[Connection]:
+        return [one for one in self._node.connections if one.link_id == link_id]
+
+    async def _run(self, status: LinkStatus) -> None:
+        try:
+            with status.scope:
+                transport = load_transport(status.config.kind, status.config.options)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._listen, status, transport)
+                    address = status.config.options.get("dial")
+                    if address is not None:
+                        nursery.start_soon(self._dial, status, transport, str(address))
+        except ConfigError as exc:
+            self._failed(status, str(exc))
+        except Exception:
+            logger.exception("link %s stopped by an error of this program", status.config.id)
+            self._failed(status, "stopped by an error of this program, see the log")
+        finally:
+            status.stopped.set()
+
+    def _failed(self, status: LinkStatus, detail: str) -> None:
+        if (status.state, status.detail) != ("failed", detail):
+            logger.warning("link %s: %s", status.config.id, detail)
+        status.state, status.detail = "failed", detail
+
+    # --- accepting
+
+    async def _listen(self, status: LinkStatus, transport: Transport) -> None:
+        backoff = _Backoff(self._node.entropy)
+        while True:
+            send, receive = trio.open_memory_channel[Link](_PENDING_LINKS)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._accept, status, receive)
+                if "dial" not in status.config.options:
+                    status.state, status.detail = "listening", None
+                try:
+                    async with send:
+                        await transport.run(send)
+                    return  # nothing to accept on this kind of link
+                except ConfigError as exc:
+                    self._failed(status, str(exc))
+            await trio.sleep(backoff.next_s())
+
+    async def _accept(self, status: LinkStatus, links: trio.MemoryReceiveChannel[Link]) -> None:
+        async with links, trio.open_nursery() as nursery:
+            async for link in links:
+                if len(status.unproved) >= MAX_STRANGERS:
+                    await link.aclose()
+                    continue
+                nursery.start_soon(partial(self._serve, status, link, initiator=False))
+
+    # --- dialling
+
+    async def _dial(self, status: LinkStatus, transport: Transport, address: str) -> None:
+        backoff = _Backoff(self._node.entropy)
+        while True:
+            try:
+                link = await transport.dial(address)
+            except OSError as exc:
+                status.state, status.detail = "dialling", f"{address} doesn't answer: {exc}"
+            else:
+                status.state, status.detail = "connected", None
+                connection = await self._serve(status, link, initiator=True)
+                status.state = "dialling"
+                status.detail = connection.close_reason if connection else "an error, see the log"
+                if connection is not None and connection.peer is not None:
+                    backoff.reset()
+            await trio.sleep(backoff.next_s())
+
+    async def _serve(self, status: LinkStatus, link: Link, *, initiator: bool) -> Connection | None:
+        """A bug met on one link must not take the node down: it is logged, None is returned."""
+        connection = self._node.connection(
+            link,
+            link_id=status.config.id,
+            initiator=initiator,
+            expected_peer=status.config.peer,
+            anyone=status.config.accept == "anyone",
+        )
+        status.unproved.add(connection)
+        connection.on_proved = lambda: status.unproved.discard(connection)
+        try:
+            await connection.run()
+        except Exception:
+            logger.exception("a connection ended by an error of this program")
+            return None
+        finally:
+            status.unproved.discard(connection)
+        logger.info("link %s: %r ended: %s", status.config.id, link, connection.close_reason)
+        return connection
+
+
+class _Backoff:
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._next_s = MIN_BACKOFF_S
+
+    def reset(self) -> None:
+        self._next_s = MIN_BACKOFF_S
+
+    def next_s(self) -> float:
+        share = 0.5 + int.from_bytes(self._entropy(2), "big") / 131_072
+        wait_s = self._next_s * share
+        self._next_s = min(self._next_s * BACKOFF_FACTOR, MAX_BACKOFF_S)
+        return wait_s
