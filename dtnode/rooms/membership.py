@@ -93,12 +93,15 @@ def anchor_card(store: Store, room: RoomRecord) -> CheckedCard | None:
 
 
 def own_chain(store: Store, room: RoomRecord, user_id: str) -> list[HeldEvent]:
-    """Own events after the anchor that nobody here can judge yet, in order."""
-    return [
-        held
-        for held in store.held.of_room(room.nid)
-        if held.pdu.sender == user_id and held.position is not None
-    ]
+    """Own events on the anchor that can't be judged here yet, in order. What hangs on an earlier
+    invite (declined, say, or revoked) doesn't count."""
+    chain: list[HeldEvent] = []
+    on_anchor = {room.anchor}
+    for held in store.held.own(room.nid):
+        if held.pdu.sender == user_id and on_anchor.issuperset(held.pdu.prev_events):
+            on_anchor.add(held.pdu.event_id)
+            chain.append(held)
+    return chain
 
 
 def chain_state(card: CheckedCard, chain: list[HeldEvent]) -> Mapping[StateKey, str]:

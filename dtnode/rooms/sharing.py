@@ -2,8 +2,8 @@
 
 A server with joined members gets the whole DAG of a room, messages it may not read in redacted
 form. A server that was removed gets its removal, what led to it, and what it could see on its side
-of a partition. Anyone else learns not even that the room exists. Called for one authenticated peer at a
-time.
+of a partition; one that the room's ACL denies gets nothing. Anyone else learns not even that the
+room exists. Called for one authenticated peer at a time.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from dtnode.matrix.history_visibility import server_may_read, visibility_of
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
-from dtnode.matrix.server_acl import acl_allows
 from dtnode.rooms.cards import make_card
-from dtnode.rooms.membership import own_chain, standing
+from dtnode.rooms.membership import standing
 from dtnode.rooms.state import RoomStates
-from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
+from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store, StoredEvent
 from dtnode.wire.messages import CardKind, RoomCard, Tips, Want
 from dtnode.wire.messages import RoomKind as WireRoomKind
 
 MAX_DIFFERENCE = 20_000  # events queued for a peer at once; the rest follows after another Tips
 MAX_TIPS = 200  # named in one message; more are found by the walk from the others
 _WHOLE_ROOM = 2**62  # no limit: which events a server may have must be known exactly
-_LOCATOR_STEPS = 24  # exponential steps back: reaches 2**24 events
+_LOCATOR_STEPS = 24  # exponential steps back: reaches 2**24 levels
+_MAX_REMOVALS_IN_A_ROW = 50  # kick, ban, unban, ban ...: followed back this far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,9 @@ class Sharing:
             for user_id, event in self._states.members(room.current_group).items():
                 server = server_name_of(user_id)
                 if event.membership in ("join", "invite", "knock") or (
-                    is_removal(event) and not self._is_told(server, event.event_id)
+                    is_removal(event)
+                    and not self._is_told(server, event.event_id)
+                    and self._took_part(event)
                 ):
                     found.add(server)
         for peer in self._store.peers.all():
@@ -75,14 +77,10 @@ class Sharing:
             if joined and peer in self._store.rooms.servers_of_cards(room.nid):
                 return True
         group = room.current_group
-        return peer in self._states.joined_servers(group) and self._acl_allows(group, peer)
+        return peer in self._states.joined_servers(group) and self._states.acl_allows(group, peer)
 
     def shared_rooms(self, peer: str) -> list[RoomRecord]:
         return [room for room in self._store.rooms if self.is_shared(room, peer)]
-
-    def _acl_allows(self, group: int, server: str) -> bool:
-        acl = self._states.event(group, "m.room.server_acl")
-        return acl is None or acl_allows(server, acl.content)
 
     def _is_told(self, server: str, event_id: str) -> bool:
         return self._store.peers.delivered_alone(server, event_id)
@@ -102,21 +100,17 @@ class Sharing:
         )
 
     def _locator(self, tips: Sequence[int]) -> list[int]:
-        """Ancestors of the newest tip, 1, 2, 4, 8 ... steps along first parents."""
+        """Accepted events 1, 2, 4, 8 ... levels of the DAG below the newest tip, and the root,
+        which whoever knows the room shares."""
+        newest = self._store.events.by_nid(tips[0]) if tips else None
+        if newest is None:
+            return []
+        levels = [newest.topo - 2**step for step in range(_LOCATOR_STEPS)]
         found: list[int] = []
-        if not tips:
-            return found
-        nid, step, next_mark = tips[0], 0, 1
-        while len(found) < _LOCATOR_STEPS:
-            parents = self._store.events.parents_of(nid)
-            if not parents:
-                break
-            nid, step = max(parents), step + 1
-            if step == next_mark:
+        for level in [*(level for level in levels if level > 1), 1]:
+            nid = self._store.events.accepted_at(newest.room_nid, level)
+            if nid is not None and nid not in tips and nid not in found:
                 found.append(nid)
-                next_mark *= 2
-        if found and found[-1] != nid:
-            found.append(nid)  # the root: whoever knows the room shares it
         return found
 
     def compare(self, peer: str, tips: Tips) -> Comparison:
@@ -148,7 +142,7 @@ class Sharing:
         """Own events on a card (join, messages) that the peer hasn't acknowledged."""
         return [
             held.pdu.event_id
-            for held in own_chain(self._store, room, self._user_id)
+            for held in self._store.held.own(room.nid)
             if not self._is_told(peer, held.pdu.event_id)
         ]
 
@@ -166,7 +160,10 @@ class Sharing:
         wanted = {id_: self._nid_in(room, id_) for id_ in want.event_ids}
         have = [nid for id_ in want.have if (nid := self._nid_in(room, id_)) is not None]
         roots = [nid for nid in wanted.values() if nid is not None]
+        # What is asked for by name is sent whatever the peer has: it may be whole here and redacted
+        # there, and it may lie beyond the oldest MAX_DIFFERENCE.
         found = self._store.events.difference(roots, have, MAX_DIFFERENCE)
+        found = sorted({*found, *roots})
         if not self.is_shared(room, peer):
             found = self._left_to(room, peer, found)
         allowed = set(found)
@@ -177,14 +174,18 @@ class Sharing:
 
     def _offers_held(self, room: RoomRecord, peer: str, event_id: str) -> bool:
         """Held events are passed on to members: another node may know what they build on."""
-        if not self.is_shared(room, peer):
-            return False
+        return self.is_shared(room, peer) and self._held(room, event_id) is not None
+
+    def _held(self, room: RoomRecord, event_id: str) -> HeldEvent | None:
         held = self._store.held.get(event_id)
-        return held is not None and held.room_nid == room.nid
+        return held if held is not None and held.room_nid == room.nid else None
 
     def _left_to(self, room: RoomRecord, peer: str, nids: Sequence[int]) -> list[int]:
         """Of `nids`, what a server that is no longer in the room may still get: its removal and
-        what led to it, and events in whose state it was joined. Nothing if it never was."""
+        what led to it, and events in whose state it was joined. Nothing if it never was, or if the
+        room's ACL denies it."""
+        if not self._states.acl_allows(room.current_group, peer):
+            return []
         removals = [
             nid
             for event in self._removals(room, peer)
@@ -203,7 +204,7 @@ class Sharing:
         return event is not None and peer in self._states.joined_servers(event.before)
 
     def load(self, peer: str, room_id: str, event_ids: Iterable[str]) -> list[tuple[str, bytes]]:
-        """(id, PDU) as this peer may have them now; what it may not have, or is gone, is left out."""
+        """(id, PDU) as this peer may have them now, without what it may not have or is gone."""
         room = self._store.rooms.get(room_id)
         if room is None:
             return []
@@ -212,9 +213,9 @@ class Sharing:
         found: list[tuple[str, bytes]] = []
         for event_id in event_ids:
             event = self._store.events.get(event_id)
-            if event is not None:
+            if event is not None and event.room_nid == room.nid:
                 stored.append(event)
-            elif shared and (held := self._store.held.get(event_id)) is not None:
+            elif shared and (held := self._held(room, event_id)) is not None:
                 found.append((event_id, held.pdu.canonical()))
         nids = [event.nid for event in stored]
         allowed = set(nids if shared else self._left_to(room, peer, nids))
@@ -245,18 +246,37 @@ class Sharing:
     # --- cards
 
     def cards_for(self, peer: str) -> list[RoomCard]:
-        """Invites and removals of the peer's users that it hasn't acknowledged."""
+        """Invites and removals of the peer's users that it hasn't acknowledged. Nobody is told of
+        being removed from a room in which it had no part, nor invited past the room's ACL."""
         cards = []
         for room in self._store.rooms:
             if room.kind is not RoomKind.COMPLETE:
                 continue
             for event in self._states.members_of_server(room.current_group, peer).values():
                 kind = _card_kind(event)
-                if kind is not None and not self._is_told(peer, event.event_id):
+                if kind is None or self._is_told(peer, event.event_id):
+                    continue
+                if kind is CardKind.INVITE:
+                    concerned = self._states.acl_allows(room.current_group, peer)
+                else:
+                    concerned = self._took_part(event)
+                if concerned:
                     stored = self._store.events.get(event.event_id)
                     assert stored is not None, "a state names stored events only"
                     cards.append(make_card(self._store, self._states, room, stored, kind))
         return cards
+
+    def _took_part(self, removal: Pdu) -> bool:
+        """Whether its user was invited, knocked or joined before, other removals in between."""
+        event: Pdu | None = removal
+        for _ in range(_MAX_REMOVALS_IN_A_ROW):
+            stored = None if event is None else self._store.events.get(event.event_id)
+            if stored is None:
+                return False
+            event = self._states.event(stored.before, *removal.key)
+            if event is not None and event.membership in ("join", "invite", "knock"):
+                return True
+        return False
 
     def _removals(self, room: RoomRecord, peer: str) -> list[Pdu]:
         members = self._states.members_of_server(room.current_group, peer).values()
@@ -281,6 +301,7 @@ class Sharing:
         room = self._store.rooms.get(room_id)
         if room is None:
             return
+        event_ids = list(event_ids)
         judged = [event for id_ in event_ids if (event := self._store.events.get(id_)) is not None]
         alone = [id_ for id_ in event_ids if self._store.events.nid_of(id_) is None]
         self._store.peers.mark_delivered_alone(peer, alone)

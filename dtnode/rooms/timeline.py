@@ -36,17 +36,18 @@ class Timeline:
 
     def newest(self, room: RoomRecord, limit: int) -> list[TimelineEvent]:
         """The last `limit` events in DAG order, oldest first; what waits for parents comes last."""
-        held = self._store.held.of_room(room.nid)[-limit:]
+        held = self._store.held.newest(room.nid, limit)
         stored = self._store.events.newest_in_order(room.nid, limit - len(held))
-        return [*self._judged(room, stored), *self._held(room, held)]
+        return [*self._judged(room, stored), *self._held(held)]
 
     def since(self, room: RoomRecord, after: int, upto: int, limit: int) -> list[TimelineEvent]:
         """What became visible here with after < position <= upto, in that order; the newest
         `limit` of it."""
         stored = self._store.events.between_positions(room.nid, after, upto, limit, newest=True)
         held = self._store.held.after_position(room.nid, after, upto)
-        found = [*self._judged(room, stored), *self._held(room, held)]
-        return sorted(found, key=lambda event: event.position or 0)[-limit:]
+        found = [*self._judged(room, stored), *self._held(held)]
+        found.sort(key=lambda event: event.position or 0)
+        return found[max(0, len(found) - limit) :]
 
     def before(self, room: RoomRecord, upto: int, limit: int) -> list[TimelineEvent]:
         """The `limit` newest with position <= upto, oldest first (for paging back)."""
@@ -60,7 +61,7 @@ class Timeline:
         held = self._store.held.get(event_id)
         if held is None or held.room_nid != room.nid:
             return None
-        return self._held(room, [held])[0]
+        return self._held([held])[0]
 
     def _judged(self, room: RoomRecord, events: Sequence[StoredEvent]) -> list[TimelineEvent]:
         own = [event for event in events if event.pdu.sender_server == self._own_name]
@@ -79,7 +80,7 @@ class Timeline:
             for event in events
         ]
 
-    def _held(self, room: RoomRecord, events: Sequence[HeldEvent]) -> list[TimelineEvent]:
+    def _held(self, events: Sequence[HeldEvent]) -> list[TimelineEvent]:
         found = []
         for held in events:
             mine = held.pdu.sender_server == self._own_name

@@ -239,6 +239,17 @@ class Events:
         )
         return found[::-1]
 
+    def accepted_at(self, room_nid: int, level: int) -> int | None:
+        """The number of an accepted event at this level of the DAG (`topo`), or of the next one
+        below it."""
+        self.flush()
+        row = self._db.execute(
+            "SELECT event_nid FROM events WHERE room_nid = ? AND topo <= ? AND NOT rejected"
+            " ORDER BY topo DESC LIMIT 1",
+            (room_nid, level),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
     def between_positions(
         self, room_nid: int, after: int, upto: int, limit: int, *, newest: bool
     ) -> list[StoredEvent]:
@@ -283,6 +294,16 @@ class Events:
         )
         for nid, sender_server, parents in rows:
             yield nid, sender_server, _unpack(parents)
+
+    def newest_foreign_timestamp(self, own_name: str, after: int) -> int | None:
+        """The highest origin_server_ts over `after` in another server's newest events, if any."""
+        self.flush()
+        row = self._db.execute(
+            "SELECT max(ts) FROM (SELECT ts, sender_server FROM events ORDER BY event_nid DESC"
+            " LIMIT 1000) WHERE ts > ? AND sender_server != ?",
+            (after, own_name),
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
 
     def redacted_copies(self, room_nid: int) -> list[StoredEvent]:
         return list(self._select("room_nid = ? AND redacted", room_nid))

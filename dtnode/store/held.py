@@ -90,6 +90,18 @@ class Held:
             return self._select("h.room_nid = ? ORDER BY h.held_nid", room_nid)
         return self._select("h.room_nid = ? AND h.source = ? ORDER BY h.held_nid", room_nid, source)
 
+    def newest(self, room_nid: int, limit: int) -> list[HeldEvent]:
+        """The last `limit` to arrive, in order of arrival."""
+        return self._select("h.room_nid = ? ORDER BY h.held_nid DESC LIMIT ?", room_nid, limit)[
+            ::-1
+        ]
+
+    def own(self, room_nid: int) -> list[HeldEvent]:
+        """This node's own events (those with a position), in the order they were made."""
+        return self._select(
+            "h.room_nid = ? AND h.position IS NOT NULL ORDER BY h.held_nid", room_nid
+        )
+
     def after_position(self, room_nid: int, after: int, upto: int) -> list[HeldEvent]:
         return self._select(
             "h.room_nid = ? AND h.position > ? AND h.position <= ? ORDER BY h.position",

@@ -70,7 +70,8 @@ MIGRATIONS: tuple[str, ...] = (
         position    INTEGER UNIQUE,              -- own events are shown to clients at once
         pdu         BLOB NOT NULL
     );
-    CREATE INDEX held_by_room ON held (room_nid);
+    CREATE INDEX held_by_source ON held (room_nid, source);
+    CREATE INDEX held_own ON held (room_nid) WHERE position IS NOT NULL;
     CREATE TABLE held_missing (missing_id TEXT, held_nid INTEGER REFERENCES held ON DELETE CASCADE,
         PRIMARY KEY (missing_id, held_nid)) WITHOUT ROWID;
     CREATE INDEX held_missing_by_child ON held_missing (held_nid);
