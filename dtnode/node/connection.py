@@ -333,6 +333,9 @@ class Connection:
             case fx.Compare(tips=theirs):
                 found = await run(lambda: work.compare(theirs))
                 return sync.compared(found.room_id, found.to_send, cut=found.cut)
+            case fx.Speculate(room_id=room_id):
+                found = await run(lambda: work.speculate(room_id))
+                return sync.compared(found.room_id, found.to_send, cut=found.cut)
             case fx.Ingest():
                 return await self._ingest(effect)
             case fx.Serve(want=want):

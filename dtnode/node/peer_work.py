@@ -123,6 +123,9 @@ class PeerWork:
     def compare(self, tips: Tips) -> Comparison:
         return self._rooms.sharing.compare(self._peer, tips)
 
+    def speculate(self, room_id: str) -> Comparison:
+        return self._rooms.sharing.speculate(self._peer, room_id)
+
     def ingest(self, ingest: Ingest) -> Ingested | None:
         """None: this node has no part in that room, nothing was kept."""
         room = self._rooms.room(ingest.room_id)

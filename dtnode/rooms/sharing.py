@@ -134,6 +134,24 @@ class Sharing:
             unknown=tuple(id_ for id_ in tips.tips if nids[id_] is None),
         )
 
+    def speculate(self, peer: str, room_id: str) -> Comparison:
+        """What a peer lacks that doesn't tell its Tips, by what is known of it: what it acknowledged
+        and what it wrote. It may have to learn from this that this server is in the room."""
+        room = self._store.rooms.get(room_id)
+        if room is None or not self.is_shared(room, peer):
+            return Comparison(room_id=room_id)
+        newest = self._store.events.newest_of_server(room.nid, peer)
+        known = [*self._store.peers.frontier(room.nid, peer), *newest]
+        to_send = self._store.events.difference(
+            self._store.rooms.tips(room.nid), known, MAX_DIFFERENCE + 1
+        )
+        ids = self._store.events.ids_of(to_send[:MAX_DIFFERENCE])
+        return Comparison(
+            room_id=room_id,
+            to_send=(*ids, *self._unjudged_own(room, peer)),
+            cut=len(to_send) > MAX_DIFFERENCE,
+        )
+
     def _nid_in(self, room: RoomRecord, event_id: str) -> int | None:
         event = self._store.events.get(event_id)
         return event.nid if event is not None and event.room_nid == room.nid else None

@@ -295,6 +295,15 @@ class Events:
         for nid, sender_server, parents in rows:
             yield nid, sender_server, _unpack(parents)
 
+    def newest_of_server(self, room_nid: int, server_name: str) -> list[int]:
+        """The number of the newest event that a server wrote in a room, if there is one."""
+        self.flush()
+        row = self._db.execute(
+            "SELECT max(event_nid) FROM events WHERE room_nid = ? AND sender_server = ?",
+            (room_nid, server_name),
+        ).fetchone()
+        return [] if row[0] is None else [int(row[0])]
+
     def newest_foreign_timestamp(self, own_name: str, after: int) -> int | None:
         """The highest origin_server_ts over `after` in another server's newest events, if any."""
         self.flush()

@@ -239,6 +239,10 @@ class RoomTable:
             ) in rows
         ]
 
+    def count_cards(self, room_nid: int) -> int:
+        row = self._db.execute("SELECT count(*) FROM cards WHERE room_nid = ?", (room_nid,))
+        return int(row.fetchone()[0])
+
     def servers_of_cards(self, room_nid: int) -> frozenset[str]:
         """Servers that, by the cards here, have joined members; whoever brought a card included."""
         found: set[str] = set()

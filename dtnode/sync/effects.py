@@ -31,6 +31,14 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speculate:
+    """The peer doesn't tell its Tips: it may not see this server in the room. What does it lack, by
+    what is known of it? -> PeerSync.compared."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ingest:
     """Judge and store these PDUs durably -> PeerSync.ingested."""
 
@@ -105,6 +113,7 @@ Effect = (
     Send
     | TellTips
     | Compare
+    | Speculate
     | Ingest
     | Serve
     | Load

@@ -1,9 +1,9 @@
 """One conversation about rooms with one authenticated peer (first, plain form).
 
 On contact both sides tell their Tips of every shared room; each then pushes what the other
-lacks, parents first, in batches that are acknowledged after they are durable. New events are pushed as they
-come; unknown parents are pulled with Want. Every message can be lost, doubled or reordered: each is
-repeated until answered, and means the same the second time.
+lacks, parents first, in batches that are acknowledged after they are durable. New events are pushed
+as they come; unknown parents are pulled with Want. Every message can be lost, doubled or reordered:
+each is repeated until answered, and means the same the second time.
 
 Calls take `now` (monotonic seconds) and return effects (dtnode.sync.effects) in order. What a peer
 sends can raise RemoteProtocolError; it ends the session.
@@ -29,16 +29,24 @@ from dtnode.sync.effects import (
     PeerClosed,
     Send,
     Serve,
+    Speculate,
     TakeCard,
     TellTips,
 )
 from dtnode.sync.outbox import InFlight, Outbox
-from dtnode.sync.timing import MAX_ATTEMPTS, answer_timeout_s, batch_bytes, retry_at
+from dtnode.sync.timing import (
+    MAX_ATTEMPTS,
+    answer_timeout_s,
+    batch_bytes,
+    retry_at,
+    tips_timeout_s,
+)
 from dtnode.sync.wants import Wants
 from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_WANT_IDS
 from dtnode.wire.messages import (
     Ack,
     CardAck,
+    CardKind,
     CardRequest,
     Events,
     Message,
@@ -51,6 +59,7 @@ from dtnode.wire.messages import (
 
 QUIET_S = 60.0  # silence after which a Ping is sent: keepalives at most one a minute
 DEAD_S = 180.0  # silence after which the link counts as dead
+MAX_TIPS_ATTEMPTS = 4  # askings for Tips that may be lost, before they count as withheld
 MAX_BAD_EVENTS = 1_000  # dropped events in a row before a peer is taken for a flooder
 MAX_BROUGHT = 20_000  # ids remembered so that they aren't sent back; more come back as duplicates
 _SMALL_BYTES = 200  # a message without PDUs, for timeouts
@@ -58,10 +67,9 @@ _SMALL_BYTES = 200  # a message without PDUs, for timeouts
 
 @dataclass(slots=True)
 class _Room:
-    """What is going on with the peer about one room. heard: its Tips came in this contact."""
+    """What is going on with the peer about one room. heard: its Tips came since ours asked."""
 
     heard: bool = False
-    told: bool = False
     ask_at: float | None = None
     attempts: int = 0
     retell: bool = False
@@ -105,9 +113,10 @@ class PeerSync:
     def tips_known(self, tips: Tips, now: float) -> list[Effect]:
         """Answer to TellTips, or a room that the peer turns out to share."""
         room = self._room(tips.room_id)
-        room.told = True
+        if tips.reply:
+            room.heard = False
         if not room.heard and room.ask_at is None:
-            room.ask_at = retry_at(now, self._timeout(_SMALL_BYTES), room.attempts)
+            room.ask_at = retry_at(now, tips_timeout_s(self._info), room.attempts)
         return [Send(message=tips)]
 
     def share(self, room_id: str) -> list[Effect]:
@@ -142,6 +151,10 @@ class PeerSync:
         if not chosen:
             return []
         return [Send(message=Want(room_id=room_id, event_ids=chosen, have=tuple(have)))]
+
+    def asked(self, room_id: str) -> frozenset[str]:
+        """Ids of the room that the peer was asked for and hasn't answered."""
+        return self._wants.outstanding(room_id)
 
     def lacks(self) -> int:
         """Events waiting to be sent or acknowledged."""
@@ -234,7 +247,7 @@ class PeerSync:
     # --- answers to effects
 
     def compared(self, room_id: str, to_send: Sequence[str], *, cut: bool) -> list[Effect]:
-        """Answer to Compare: what the peer lacks, parents first. cut: there is more.
+        """Answer to Compare or Speculate: what the peer lacks, parents first. cut: there is more.
 
         What this node lacks, the peer finds by our Tips and pushes."""
         room = self._room(room_id)
@@ -319,7 +332,10 @@ class PeerSync:
     ) -> list[Effect]:
         """Answer to TakeCard, kept or refused: either way it needn't come again."""
         ack = CardAck(room_id=card.room_id, event_id=card.event_id)
-        return [Send(message=ack), *self.want(card.room_id, missing, have, now)]
+        effects: list[Effect] = [Send(message=ack), *self.want(card.room_id, missing, have, now)]
+        if card.kind is CardKind.REMOVAL:  # the peer may not know what is against it
+            effects.append(Speculate(room_id=card.room_id))
+        return effects
 
     def public_card_made(self, room_id: str, card: RoomCard | None, now: float) -> list[Effect]:
         """Answer to MakePublicCard."""
@@ -387,10 +403,11 @@ class PeerSync:
             if room.ask_at is None or room.ask_at > now:
                 continue
             room.attempts += 1
-            if room.attempts >= MAX_ATTEMPTS or self._info.reliable:
-                room.ask_at = None  # the peer doesn't take part in it, as it sees things
+            if room.attempts >= MAX_TIPS_ATTEMPTS or self._info.reliable:
+                room.ask_at = None
+                effects.append(Speculate(room_id=room_id))
                 continue
-            room.ask_at = retry_at(now, self._timeout(_SMALL_BYTES), room.attempts)
+            room.ask_at = retry_at(now, tips_timeout_s(self._info), room.attempts)
             effects.append(TellTips(room_id=room_id, reply=True))
         return effects
 

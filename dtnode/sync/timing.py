@@ -30,5 +30,11 @@ def answer_timeout_s(info: LinkInfo, sent_bytes: int) -> float:
     return base_s + airtime_s + 2 * info.turnaround_s
 
 
+def tips_timeout_s(info: LinkInfo) -> float:
+    """Seconds until Tips are overdue: both sides tell them unasked, so a turn each is enough."""
+    airtime_s = 8 * _LARGEST_ANSWER_BYTES / info.bitrate_bps if info.bitrate_bps else 0.0
+    return _PATIENCE_S + 2 * (airtime_s + info.turnaround_s)
+
+
 def retry_at(now: float, timeout_s: float, attempts: int) -> float:
     return now + timeout_s * BACKOFF ** min(attempts, MAX_ATTEMPTS)

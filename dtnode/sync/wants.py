@@ -61,8 +61,8 @@ class Wants:
         """Something was judged: the chain of unknown parents has an end."""
         self._fruitless.pop(room_id, None)
 
-    def is_outstanding(self, room_id: str) -> bool:
-        return bool(self._asked.get(room_id))
+    def outstanding(self, room_id: str) -> frozenset[str]:
+        return frozenset(self._asked.get(room_id, ()))
 
     def next_due(self) -> float | None:
         return min(
