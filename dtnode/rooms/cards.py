@@ -18,7 +18,6 @@ from dtnode.matrix.event_auth import (
     check_state_dependent_auth_rules,
     check_state_independent_auth_rules,
 )
-from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu, StateKey, parse_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
@@ -134,18 +133,16 @@ def _check_from_auth_events(pdu: Pdu, events: Mapping[str, Pdu]) -> None:
         raise AuthRuleError(f"event {pdu.event_id} in the card: {exc.reason}") from exc
 
 
-def membership_subject(checked: CheckedCard, server_name: str) -> str:
-    """The user of `server_name` whom an INVITE or REMOVAL card is about. FormatError: nobody is."""
+def check_subject(checked: CheckedCard, user_id: str) -> None:
+    """FormatError: an INVITE or REMOVAL card that isn't about `user_id`'s invite or removal."""
     event, kind = checked.event, checked.card.kind
-    user_id = event.state_key
-    if event.type != "m.room.member" or user_id is None or server_name_of(user_id) != server_name:
-        raise FormatError("the card is about nobody on this server")
+    if event.type != "m.room.member" or event.state_key != user_id:
+        raise FormatError("the card is about nobody on this node")
     wanted = {"invite"} if kind is CardKind.INVITE else {"leave", "ban"}
     if event.membership not in wanted:
         raise FormatError(f"the card's event says {event.membership!r:.20}, not {sorted(wanted)}")
     if kind is CardKind.REMOVAL and event.sender == user_id:
         raise FormatError("the card's event is the user's own leaving, no removal")
-    return user_id
 
 
 def join_state(checked: CheckedCard) -> dict[StateKey, str]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.signing import KeyLookup
-from dtnode.rooms.cards import CheckedCard, check_card, membership_subject
+from dtnode.rooms.cards import CheckedCard, check_card, check_subject
+from dtnode.rooms.membership import is_removal, standing
 from dtnode.rooms.receive import Receiver
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store
 from dtnode.store.rooms import CardRecord
 from dtnode.wire.messages import CardKind, RoomCard
 
-MAX_INVITED_ROOMS = 500  # rooms known only by a card; a peer could invite without end
+MAX_INVITED_ROOMS = 500  # unanswered invites; a peer could invite without end
+MAX_CARDS_PER_ROOM = 20  # invites and removals in turn; only the newest of each matter
+
+DESCRIBED_DIFFERENTLY = (
+    "two members describe this room differently: one of them may hide something, or hasn't"
+    " everything yet"
+)
 
 
 class CardTaker:
@@ -22,13 +29,13 @@ class CardTaker:
         states: RoomStates,
         receiver: Receiver,
         keys: KeyLookup,
-        own_name: str,
+        user_id: str,
     ) -> None:
         self._store = store
         self._states = states
         self._receiver = receiver
         self._keys = keys
-        self._own_name = own_name
+        self._user_id = user_id
 
     def take(self, card: RoomCard, *, source: str, now_ms: int) -> bool:
         """Verifies a card and keeps it. True: something is new for the person.
@@ -39,40 +46,65 @@ class CardTaker:
         if card.kind is CardKind.PUBLIC:
             _check_public(checked)
         else:
-            membership_subject(checked, self._own_name)
+            check_subject(checked, self._user_id)
         room = self._store.rooms.get(card.room_id)
-        if room is not None and self._is_old_news(room, checked):
-            return False
         if room is None:
             if card.kind is CardKind.REMOVAL:
                 return False  # from a room this node never heard of: nothing to take away
             room = self._new_room(checked)
-        self._warn_if_described_differently(room, card)
+        elif self._is_old_news(room, checked):
+            return self._is_described_differently(room, card)
+        new_start = self._is_new_start(room, checked)
+        self._make_place(room)
         position = self._store.events.next_position()
         self._store.rooms.put_card(room.nid, _record(card, source, now_ms, position))
         if card.kind is CardKind.REMOVAL:
             self._note_removal(room, checked.event)
-        elif room.kind is RoomKind.COMPLETE or room.anchor != card.event_id:
+        elif new_start:
             self._store.rooms.set_kind(room.nid, RoomKind.INVITED, card.event_id)
             self._store.rooms.set_note(room.nid, None)
         self._judge_if_possible(room, checked, source, now_ms)
         return True
 
     def _is_old_news(self, room: RoomRecord, checked: CheckedCard) -> bool:
-        event_id, kind = checked.event.event_id, checked.card.kind
+        event_id = checked.event.event_id
         if self._store.events.has(event_id):
             return True
-        records = self._store.rooms.cards(room.nid)
-        if kind is CardKind.PUBLIC:
-            return room.kind is RoomKind.COMPLETE or bool(records)
-        if any(record.event_id == event_id for record in records):
-            known = next(record for record in records if record.event_id == event_id)
-            return known.state_hash == checked.card.state_hash
+        if checked.card.kind is CardKind.PUBLIC and not self._is_new_start(room, checked):
+            return True
         # A newer card carries what it answers in its auth chain.
+        records = self._store.rooms.cards(room.nid)
         return any(event_id.encode() in pdu for record in records for pdu in record.pdus)
 
+    def _is_new_start(self, room: RoomRecord, checked: CheckedCard) -> bool:
+        """Whether the user would join by this card from now on.
+
+        An invite doesn't change the footing of somebody who is in the room, or anyone who ever had
+        the power to invite could pull them out of it with an old one; but for one that answers
+        their removal.
+        """
+        if checked.card.kind is CardKind.REMOVAL or room.anchor == checked.event.event_id:
+            return False
+        membership = standing(self._store, self._states, room, self._user_id).membership
+        if checked.card.kind is CardKind.PUBLIC:
+            return membership not in ("join", "invite")
+        answered = (checked.events[event_id] for event_id in checked.event.auth_event_ids)
+        return membership != "join" or any(
+            event.state_key == self._user_id and is_removal(event) for event in answered
+        )
+
+    def _make_place(self, room: RoomRecord) -> None:
+        """Bounds the cards of a room: the oldest goes, but not the one the room rests on."""
+        records = self._store.rooms.cards(room.nid)
+        spare = [record for record in records if record.event_id != room.anchor]
+        if len(records) >= MAX_CARDS_PER_ROOM:
+            self._store.rooms.drop_card(room.nid, spare[0].event_id)
+
     def _new_room(self, checked: CheckedCard) -> RoomRecord:
-        invited = sum(room.kind is RoomKind.INVITED for room in self._store.rooms)
+        invited = sum(
+            room.kind is RoomKind.INVITED and not self._store.held.own(room.nid)
+            for room in self._store.rooms
+        )
         if invited >= MAX_INVITED_ROOMS:
             raise FormatError(
                 f"{invited} invites wait here already: join or leave some, then meet it again"
@@ -84,14 +116,17 @@ class CardTaker:
             anchor=checked.event.event_id,
         )
 
-    def _warn_if_described_differently(self, room: RoomRecord, card: RoomCard) -> None:
-        for record in self._store.rooms.cards(room.nid):
-            if record.event_id == card.event_id and record.state_hash != card.state_hash:
-                self._store.rooms.set_note(
-                    room.nid,
-                    "two members describe this room differently: one of them may hide something,"
-                    " or hasn't everything yet",
-                )
+    def _is_described_differently(self, room: RoomRecord, card: RoomCard) -> bool:
+        """Notes that a second member's card of the same event shows another state. True: that is
+        new. Which of them is right only the room's history can tell."""
+        differs = any(
+            record.event_id == card.event_id and record.state_hash != card.state_hash
+            for record in self._store.rooms.cards(room.nid)
+        )
+        if not differs or room.note == DESCRIBED_DIFFERENTLY:
+            return False
+        self._store.rooms.set_note(room.nid, DESCRIBED_DIFFERENTLY)
+        return True
 
     def _note_removal(self, room: RoomRecord, event: Pdu) -> None:
         if event.membership == "ban":

@@ -66,6 +66,11 @@ def pending_removal(store: Store, room: RoomRecord, user_id: str) -> Pdu | None:
     return None
 
 
+def is_removal(event: Pdu) -> bool:
+    """Whether a membership event is a kick, ban, unban or revoked invite: done by somebody else."""
+    return event.membership in ("leave", "ban") and event.sender != event.state_key
+
+
 def stored_card(record: CardRecord, room: RoomRecord) -> CheckedCard:
     """A card as it was checked before it was stored; nothing is verified again."""
     parsed = [parse_pdu(parse_json_object(data), room.version) for data in record.pdus]

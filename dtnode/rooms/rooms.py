@@ -50,7 +50,7 @@ class Rooms:
         self.states = RoomStates(store)
         receiver = Receiver(store, self.states, key_of_name, self.own_name)
         self._receiver = receiver
-        self._cards = CardTaker(store, self.states, receiver, key_of_name, self.own_name)
+        self._cards = CardTaker(store, self.states, receiver, key_of_name, user_id)
         self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
         self.sharing = Sharing(store, self.states, self.own_name, user_id)
         self.names = Names(store, self.states, user_id)
@@ -115,7 +115,11 @@ class Rooms:
     def take_card(self, card: RoomCard, *, source: str) -> bool:
         """True: something new for the person. PduError: the card is no good."""
         with self.store.transaction():
-            return self._cards.take(card, source=source, now_ms=self.clock.now_ms())
+            news = self._cards.take(card, source=source, now_ms=self.clock.now_ms())
+            room = self.store.rooms.get(card.room_id)
+            if room is not None:
+                self._complete_if_whole(room)
+        return news
 
     def import_lines(self, lines: Sequence[bytes]) -> tuple[str, dict[str, int]]:
         """(room id, count per verdict). FormatError: no room file. Every event is judged like a

@@ -15,7 +15,7 @@ from dtnode.matrix.history_visibility import server_may_read, visibility_of
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.cards import make_card
-from dtnode.rooms.membership import standing
+from dtnode.rooms.membership import is_removal, standing
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store, StoredEvent
 from dtnode.wire.messages import CardKind, RoomCard, Tips, Want
@@ -332,11 +332,6 @@ class Sharing:
     def told(self, peer: str, event_id: str) -> None:
         """The peer has acknowledged the card for `event_id`."""
         self._store.peers.mark_delivered_alone(peer, [event_id])
-
-
-def is_removal(event: Pdu) -> bool:
-    """Whether a membership event is a kick, ban, unban or revoked invite: done by somebody else."""
-    return event.membership in ("leave", "ban") and event.sender != event.state_key
 
 
 def _card_kind(event: Pdu) -> CardKind | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.delivery import servers_with
-from dtnode.rooms.sharing import is_removal
+from dtnode.rooms.membership import is_removal
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
 

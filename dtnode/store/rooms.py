@@ -253,5 +253,7 @@ class RoomTable:
             found.update(orjson.loads(servers))
         return frozenset(found)
 
-    def drop_cards(self, room_nid: int) -> None:
-        self._db.execute("DELETE FROM cards WHERE room_nid = ?", (room_nid,))
+    def drop_card(self, room_nid: int, event_id: str) -> None:
+        self._db.execute(
+            "DELETE FROM cards WHERE room_nid = ? AND event_id = ?", (room_nid, event_id)
+        )
