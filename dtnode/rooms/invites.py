@@ -74,7 +74,10 @@ class CardTaker:
             return True
         # A newer card carries what it answers in its auth chain.
         records = self._store.rooms.cards(room.nid)
-        return any(event_id.encode() in pdu for record in records for pdu in record.pdus)
+        return any(
+            event_id == record.event_id or any(event_id.encode() in pdu for pdu in record.pdus)
+            for record in records
+        )
 
     def _is_new_start(self, room: RoomRecord, checked: CheckedCard) -> bool:
         """Whether the user would join by this card from now on.
