@@ -40,6 +40,9 @@ def gaps_of(
     for event in store.events.redacted_copies(room.nid):
         if len(found) >= limit:
             break
-        if event.accepted and sharing.may_read(event, own_name) and not event.pdu.is_state:
+        # State is for every member's server; a rejected state event may have been rejected for what
+        # the redaction took away.
+        wanted = event.pdu.is_state or event.accepted
+        if wanted and sharing.may_read(event, own_name):
             found.append(Gap(event_id=event.event_id, kind=GapKind.CONTENT))
     return found

@@ -142,24 +142,36 @@ class Held:
         self._db.execute("DELETE FROM held WHERE held_nid = ?", (held.nid,))
 
     def evict_over_bounds(self, room_nid: int, source: str, own_name: str) -> list[str]:
-        """Drops the oldest events from `source` over the bounds; returns their ids. Own events are
-        never dropped."""
-        if source == own_name:
-            return []
-        mine = "room_nid = ? AND source = ?"
-        from_source = self._db.execute(
-            f"SELECT count(*) FROM held WHERE {mine}",  # noqa: S608
-            (room_nid, source),
-        ).fetchone()[0]
-        excess = max(from_source - MAX_HELD_PER_SOURCE, self.count(room_nid) - MAX_HELD_PER_ROOM)
-        if excess <= 0:
-            return []
+        """Drops the oldest events over the bounds, of `source` and, if the room is full, of whoever
+        filled it most; returns their ids. Own events are never dropped."""
+        counts = dict(
+            self._db.execute(
+                "SELECT source, count(*) FROM held WHERE room_nid = ? AND source != ?"
+                " GROUP BY source",
+                (room_nid, own_name),
+            ).fetchall()
+        )
+        evicted: list[str] = []
+        if counts.get(source, 0) > MAX_HELD_PER_SOURCE:
+            excess = counts[source] - MAX_HELD_PER_SOURCE
+            evicted += self._evict(room_nid, source, excess)
+            counts[source] -= excess
+        while (excess := sum(counts.values()) - MAX_HELD_PER_ROOM) > 0:
+            fullest = max(counts, key=lambda name: counts[name])
+            others = sorted(counts.values())[:-1]
+            # Down to the second fullest at most, so that two who fill it share the loss.
+            excess = min(excess, max(1, counts[fullest] - max(others, default=0)))
+            evicted += self._evict(room_nid, fullest, excess)
+            counts[fullest] -= excess
+        return evicted
+
+    def _evict(self, room_nid: int, source: str, count: int) -> list[str]:
         rows = self._db.execute(
-            f"SELECT held_nid, event_id FROM held WHERE {mine} ORDER BY held_nid LIMIT ?",  # noqa: S608
-            (room_nid, source, excess),
+            "SELECT held_nid, event_id FROM held WHERE room_nid = ? AND source = ?"
+            " ORDER BY held_nid LIMIT ?",
+            (room_nid, source, count),
         ).fetchall()
-        for nid, _ in rows:
-            self._db.execute("DELETE FROM held WHERE held_nid = ?", (nid,))
+        self._db.executemany("DELETE FROM held WHERE held_nid = ?", [(nid,) for nid, _ in rows])
         return [event_id for _, event_id in rows]
 
     def missing(self, room_nid: int, limit: int) -> list[MissingEvent]:
