@@ -354,6 +354,10 @@ _JSON = st.recursive(
 _ROOM = RoomBuilder("alice", "bob")
 _BASE = _ROOM.make("bob", "m.room.message", {"body": "x"}).json
 _MEMBER = _ROOM.make("bob", "m.room.member", {"membership": "join"}, _ROOM.user("bob")).json
+_TYPES = [
+    *("m.room.member", "m.room.power_levels", "m.room.create", "m.room.join_rules"),
+    *("m.room.server_acl", "m.room.history_visibility", "m.room.redaction", "x"),
+]
 _KEYS = sorted({*_BASE, "state_key", "redacts", "unsigned", "event_id", "membership"})
 
 
@@ -389,18 +393,7 @@ def test_events_with_odd_fields_are_an_outcome(
 
 
 @given(
-    type_=st.sampled_from(
-        [
-            "m.room.member",
-            "m.room.power_levels",
-            "m.room.create",
-            "m.room.join_rules",
-            "m.room.server_acl",
-            "m.room.history_visibility",
-            "m.room.redaction",
-            "x",
-        ]
-    ),
+    type_=st.sampled_from(_TYPES),
     content=st.dictionaries(
         st.sampled_from(["membership", "users", "invite", "join_rule", "allow", "deny", "redacts"])
         | st.text(max_size=8),
