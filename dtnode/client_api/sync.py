@@ -153,6 +153,7 @@ class _Response:
             self._snapshots.state_of(now),
             page.events,
             self._sources.renderer.state_before,
+            limited=page.more,
         )
         account_data = self._sources.account_data.changed_since(
             room.room_id,
@@ -250,6 +251,7 @@ class _Response:
                 self._state_here(room),
                 page.events,
                 self._sources.renderer.state_before,
+                limited=page.more,
             )
         removal = self._removal(room, now, found.timeline)
         return {

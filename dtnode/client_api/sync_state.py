@@ -33,9 +33,12 @@ def reconcile(
     now: StateIds,
     timeline: Sequence[TimelineEvent],
     before: Callable[[str], StateIds],
+    *,
+    limited: bool,
 ) -> Reconciled:
     """told: what the client believes. now: what it shall believe in the end. before: event id ->
-    the state before that event ({} if not known)."""
+    the state before that event ({} if not known). limited: the room has events before the timeline
+    that the client wasn't told."""
     kept = _without_losers(now, timeline)
     shown = {event.pdu.event_id for event in kept}
     first: dict[StateKey, str] = {}
@@ -52,6 +55,8 @@ def reconcile(
         ]
     )
     for key, event_id in first.items():
+        if key in told and not limited:
+            continue  # what the client believes is what it was just before
         earlier = before(event_id).get(key)
         if earlier is not None and earlier != told.get(key) and earlier not in shown:
             state.append(earlier)

@@ -210,12 +210,12 @@ def told_and_timeline(draw: st.DrawFn) -> tuple[Json, Json, list[TimelineEvent],
     )
 
 
-@given(told_and_timeline())
+@given(told_and_timeline(), st.booleans())
 def test_client_always_ends_with_the_state_that_counts(
-    case: tuple[Json, Json, list[TimelineEvent], Json],
+    case: tuple[Json, Json, list[TimelineEvent], Json], limited: bool
 ) -> None:
     told, now, timeline, before = case
-    found = reconcile(told, now, timeline, lambda event_id: before[event_id])
+    found = reconcile(told, now, timeline, before.__getitem__, limited=limited)
     key_of = {value: key for state in (told, now, *before.values()) for key, value in state.items()}
     believed = dict(told)
     for event_id in found.state:
