@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from dtnode.errors import FormatError, PduError, SignatureError
 from dtnode.matrix.canonical_json import parse_json_object
 from dtnode.matrix.event_auth import (
+    auth_types_for_event,
     check_state_dependent_auth_rules,
     check_state_independent_auth_rules,
 )
@@ -47,15 +48,19 @@ class Receiver:
         outcomes: list[Outcome] = []
         released: list[Outcome] = []
         self._judge_anew = False
+        some_held = self._store.held.any_in(room.nid)
         for data in pdus:
             checked = self._check_alone(room, data)
             if isinstance(checked, Outcome):
                 outcomes.append(checked)
                 continue
-            outcome = self._receive_checked(room, checked, source, now_ms, None)
+            pdu, known = checked
+            outcome = self._receive_checked(room, pdu, known, source, now_ms, None)
             outcomes.append(outcome)
-            if outcome.verdict in (Verdict.ACCEPTED, Verdict.REJECTED):
-                released += self._release(room, checked.event_id)
+            if outcome.verdict is Verdict.HELD:
+                some_held = True
+            elif some_held and outcome.verdict is not Verdict.DUPLICATE:
+                released += self._release(room, pdu.event_id)
         if self._judge_anew:
             released += self.rejudge(room)
         evicted: list[str] = []
@@ -66,11 +71,15 @@ class Receiver:
     def receive_own(self, room: RoomRecord, pdu: Pdu, now_ms: int, position: int | None) -> Outcome:
         """Checks 3 to 7 for an event this node just built and signed. Held own events are shown to
         clients under `position`."""
-        return self._receive_checked(room, pdu, self._own_name, now_ms, position)
+        known = self._store.events.get(pdu.event_id)
+        return self._receive_checked(room, pdu, known, self._own_name, now_ms, position)
 
     # --- checks 1, 2: an event alone
 
-    def _check_alone(self, room: RoomRecord, data: bytes) -> Pdu | Outcome:
+    def _check_alone(
+        self, room: RoomRecord, data: bytes
+    ) -> tuple[Pdu, StoredEvent | None] | Outcome:
+        """The event, and what is kept of it already."""
         pdu: Pdu | None = None
         try:
             pdu = parse_pdu(parse_json_object(data), room.version)
@@ -81,7 +90,7 @@ class Receiver:
             if known is not None and known.pdu.canonical() == pdu.canonical():
                 return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
             verify_pdu(pdu, self._keys)
-            return check_content_hash(pdu)
+            return check_content_hash(pdu), known
         except SignatureError as exc:
             assert pdu is not None
             return _dropped(pdu.event_id, Check.SIGNATURE, exc)
@@ -93,9 +102,14 @@ class Receiver:
     # --- check 3: is everything it builds on here?
 
     def _receive_checked(
-        self, room: RoomRecord, pdu: Pdu, source: str, now_ms: int, position: int | None
+        self,
+        room: RoomRecord,
+        pdu: Pdu,
+        known: StoredEvent | None,
+        source: str,
+        now_ms: int,
+        position: int | None,
     ) -> Outcome:
-        known = self._store.events.get(pdu.event_id)
         if known is not None:
             return self._duplicate(known, pdu)
         parents, auth, missing = self._ancestors(room, pdu)
@@ -187,8 +201,8 @@ class Receiver:
         auth: Sequence[StoredEvent],
     ) -> _Judgement:
         before = self._states.resolve(room.version, (parent.after for parent in parents))
-        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, before)
-        soft_reason = None if failed else self._check_current_state(room.nid, pdu, parents)
+        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, auth, before)
+        soft_reason = None if failed else self._check_current_state(room.nid, pdu, before)
         return _Judgement(before=before, failed=failed, soft_reason=soft_reason)
 
     def _check_auth_events(self, pdu: Pdu, auth: Sequence[StoredEvent]) -> tuple[Check, str] | None:
@@ -204,24 +218,29 @@ class Receiver:
             return Check.AUTH_EVENTS, exc.reason
         return None
 
-    def _check_state_before(self, pdu: Pdu, before: int) -> tuple[Check, str] | None:
-        """Check 5: passes the authorisation rules based on the state before the event."""
+    def _check_state_before(
+        self, pdu: Pdu, auth: Sequence[StoredEvent], before: int
+    ) -> tuple[Check, str] | None:
+        """Check 5: passes the authorisation rules based on the state before the event. Where that
+        holds just what its auth events are, as it mostly does, check 4 was this check."""
+        state = self._store.state_groups.state(before)
+        chosen = {event.pdu.key: event.event_id for event in auth}
+        if all(state.get(key) == chosen.get(key) for key in auth_types_for_event(pdu)):
+            return None
         try:
             check_state_dependent_auth_rules(pdu, self._states.lookup(before))
         except PduError as exc:
             return Check.STATE_BEFORE, exc.reason
         return None
 
-    def _check_current_state(
-        self, room_nid: int, pdu: Pdu, parents: Sequence[StoredEvent]
-    ) -> str | None:
+    def _check_current_state(self, room_nid: int, pdu: Pdu, before: int) -> str | None:
         """Check 6: passes the rules based on the state over the forward extremities, else the event
-        is soft-failed. Where it names exactly those as parents, check 5 was this check. So is the
-        event of a server that the room's ACL denies (DESIGN section 6)."""
+        is soft-failed; so is the event of a server that the room's ACL denies (DESIGN section 6).
+        Where that state is the one before the event, check 5 was this check."""
         current = self._store.rooms.by_nid(room_nid).current_group
         if not self._states.acl_allows(current, pdu.sender_server):
             return f"the room's server ACL denies {pdu.sender_server}"
-        if {parent.nid for parent in parents} == self._store.rooms.forward_extremities(room_nid):
+        if current == before:
             return None
         try:
             check_state_dependent_auth_rules(pdu, self._states.lookup(current))

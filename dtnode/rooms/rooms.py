@@ -7,6 +7,7 @@ thread at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from dtnode.clock import Clock
@@ -31,6 +32,9 @@ from dtnode.signer import KEY_ID, Entropy, Signer
 from dtnode.store import RoomKind, RoomRecord, Store
 from dtnode.wire.messages import RoomCard
 
+# The servers that talk in a node's rooms: decoding a name costs half a signature check.
+_REMEMBERED_KEYS = 1_024
+
 
 def key_of_name(server_name: str, key_id: str) -> bytes | None:
     """Keys of servers named by their key; of no others (DESIGN section 1)."""
@@ -48,9 +52,10 @@ class Rooms:
         self.own_name = signer.server_name
         self.clock = OwnClock(store, clock)
         self.states = RoomStates(store)
-        receiver = Receiver(store, self.states, key_of_name, self.own_name)
+        keys = lru_cache(_REMEMBERED_KEYS)(key_of_name)
+        receiver = Receiver(store, self.states, keys, self.own_name)
         self._receiver = receiver
-        self._cards = CardTaker(store, self.states, receiver, key_of_name, user_id)
+        self._cards = CardTaker(store, self.states, receiver, keys, user_id)
         self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
         self.sharing = Sharing(store, self.states, self.own_name, user_id)
         self.names = Names(store, self.states, user_id)

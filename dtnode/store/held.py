@@ -114,6 +114,10 @@ class Held:
         row = self._db.execute("SELECT count(*) FROM held WHERE room_nid = ?", (room_nid,))
         return int(row.fetchone()[0])
 
+    def any_in(self, room_nid: int) -> bool:
+        row = self._db.execute("SELECT 1 FROM held WHERE room_nid = ? LIMIT 1", (room_nid,))
+        return row.fetchone() is not None
+
     def waiting_for(self, room_nid: int, event_id: str) -> list[HeldEvent]:
         """Held events of the room that name `event_id` and now wait for nothing else."""
         nids = [
