@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dtnode.errors import StoreError
@@ -26,17 +26,27 @@ class Database:
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self.path = path
         self._depth = 0
+        self._lost = False  # SQLite ended the transaction by itself, inside a nested one
         self._before_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
         try:
+            if path is not None and not read_only and not path.exists():
+                _create(path)
             self._conn = self._connect(path, read_only)
-            self._conn.execute("PRAGMA foreign_keys = ON")
-            self._check_identity()
-            if not read_only:
-                self._configure()
-                self._migrate()
+            try:
+                self._open(read_only)
+            except BaseException:
+                self._conn.close()
+                raise
         except sqlite3.Error as exc:
             raise _as_store_error(exc, path) from exc
+
+    def _open(self, read_only: bool) -> None:
+        self._conn.execute("PRAGMA foreign_keys = ON")
+        self._check_identity()
+        if not read_only:
+            self._configure()
+            _migrate(self._conn)
 
     @staticmethod
     def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
@@ -49,10 +59,17 @@ class Database:
         )
 
     def _check_identity(self) -> None:
+        """A store gets its name when it is whole (`_create`): an empty file is a lost one."""
+        if self.path is None:
+            return
         version = self._scalar("PRAGMA user_version")
-        application = self._scalar("PRAGMA application_id")
-        if version and application != APPLICATION_ID:
-            raise StoreError(f"{self.path} is an SQLite file, but not a dtnode store")
+        if self._scalar("PRAGMA application_id") != APPLICATION_ID:
+            if self._scalar("SELECT count(*) FROM sqlite_master") == 0:
+                raise _damaged(self.path, "the file is empty")
+            raise StoreError(
+                f"{self.path} is an SQLite file, but not a dtnode store: move it away, or choose"
+                " another folder with --data DIR"
+            )
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path} was written by a newer dtnode (store version {version}, this one "
@@ -68,15 +85,6 @@ class Database:
             "temp_store = MEMORY",
         ):
             self._conn.execute(f"PRAGMA {pragma}")
-
-    def _migrate(self) -> None:
-        version = self._scalar("PRAGMA user_version")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            self._conn.executescript(
-                f"BEGIN IMMEDIATE; {script}"
-                f"PRAGMA application_id = {APPLICATION_ID};"
-                f"PRAGMA user_version = {number}; COMMIT;"
-            )
 
     def _scalar(self, sql: str) -> int:
         return int(self._conn.execute(sql).fetchone()[0])
@@ -129,14 +137,26 @@ class Database:
             self.flush()
             self.execute(commit)
         except BaseException:
-            if self._conn.in_transaction:  # SQLite itself ends it on some errors (disk full)
-                for statement in rollback:
-                    self._conn.execute(statement)
-            for callback in self._on_rollback:
-                callback()
+            self._roll_back(rollback)
             raise
         finally:
             self._depth -= 1
+            self._lost = self._lost and not outermost
+
+    def _roll_back(self, statements: tuple[str, ...]) -> None:
+        for callback in self._on_rollback:
+            callback()
+        # SQLite itself ends the whole transaction on some errors (disk full). If the caller of an
+        # inner one goes on all the same, its statements must not be committed one by one.
+        if not self._conn.in_transaction:
+            self._lost = True
+            return
+        try:
+            for statement in statements:
+                self._conn.execute(statement)
+        except sqlite3.Error as exc:
+            self._lost = True
+            raise _as_store_error(exc, self.path) from exc
 
     def flush(self) -> None:
         for callback in self._before_commit:
@@ -145,16 +165,51 @@ class Database:
     # --- statements
 
     def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if self._lost:
+            raise StoreError("the transaction failed before and was taken back: try again")
         try:
             return self._conn.execute(sql, parameters)
         except sqlite3.Error as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def executemany(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        if self._lost:
+            raise StoreError("the transaction failed before and was taken back: try again")
         try:
             self._conn.executemany(sql, rows)
         except sqlite3.Error as exc:
             raise _as_store_error(exc, self.path) from exc
+
+
+def _create(path: Path) -> None:
+    """Makes a new store under another name and gives it its own when it is whole, so that a file of
+    no length is never taken for a new one. SQLite syncs the folder when it first writes to it."""
+    if any(_beside(path, suffix).exists() for suffix in ("-wal", "-journal")):
+        raise _damaged(path, "its main file is missing, though its log is there")
+    draft = _beside(path, ".new")
+    for suffix in ("", "-journal"):
+        _beside(draft, suffix).unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(draft, isolation_level=None)) as conn:
+            draft.chmod(0o600)
+            _migrate(conn)
+        draft.rename(path)
+    except OSError as exc:
+        raise StoreError(f"the store {path} can't be made: {exc.strerror or exc}") from exc
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _migrate(conn: sqlite3.Connection) -> None:
+    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        conn.executescript(
+            f"BEGIN IMMEDIATE; {script}"
+            f"PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {number}; COMMIT;"
+        )
 
 
 def _as_store_error(exc: sqlite3.Error, path: Path | None) -> StoreError:
