@@ -6,17 +6,16 @@ Not here: who may send us events (dtnode.node), what to ask peers for (dtnode.sy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dtnode.errors import FormatError, PduError, SignatureError
-from dtnode.matrix.canonical_json import parse_json_object
 from dtnode.matrix.event_auth import (
     auth_types_for_event,
     check_state_dependent_auth_rules,
     check_state_independent_auth_rules,
 )
-from dtnode.matrix.pdu import Pdu, PduFormatError, parse_pdu
+from dtnode.matrix.pdu import Pdu, PduFormatError, read_pdu
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
 from dtnode.rooms.outcome import Check, Outcome, Received, Verdict
 from dtnode.rooms.state import RoomStates
@@ -24,6 +23,8 @@ from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
 from dtnode.store.state_groups import EMPTY_GROUP
 
 EVENT_ID_LENGTH = 44  # $ and an unpadded base64 SHA-256, in every room version known here
+
+_PARSED_AHEAD = 100  # events, a batch of the wire: at most 6.5 MB parsed and not yet judged
 
 _READ_BY_THE_RULES = ("m.room.create", "m.room.power_levels", "m.room.third_party_invite")
 
@@ -49,8 +50,8 @@ class Receiver:
         released: list[Outcome] = []
         self._judge_anew = False
         some_held = self._store.held.any_in(room.nid)
-        for data in pdus:
-            checked = self._check_alone(room, data)
+        for parsed in self._parse(room, pdus):
+            checked = parsed if isinstance(parsed, Outcome) else self._check_alone(parsed)
             if isinstance(checked, Outcome):
                 outcomes.append(checked)
                 continue
@@ -76,28 +77,25 @@ class Receiver:
 
     # --- checks 1, 2: an event alone
 
-    def _check_alone(
-        self, room: RoomRecord, data: bytes
-    ) -> tuple[Pdu, StoredEvent | None] | Outcome:
-        """The event, and what is kept of it already."""
-        pdu: Pdu | None = None
+    def _parse(self, room: RoomRecord, pdus: Sequence[bytes]) -> Iterator[Pdu | Outcome]:
+        """Check 1. Some way ahead, so that the store is asked once for many which are here."""
+        for start in range(0, len(pdus), _PARSED_AHEAD):
+            ahead = [_parse_one(room, data) for data in pdus[start : start + _PARSED_AHEAD]]
+            self._store.events.look_ahead(pdu.event_id for pdu in ahead if isinstance(pdu, Pdu))
+            yield from ahead
+
+    def _check_alone(self, pdu: Pdu) -> tuple[Pdu, StoredEvent | None] | Outcome:
+        """Check 2: the event, maybe redacted, and what is kept of it already."""
+        known = self._store.events.get(pdu.event_id)
+        if known is not None and known.pdu.canonical() == pdu.canonical():
+            return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
         try:
-            pdu = parse_pdu(parse_json_object(data), room.version)
-            if pdu.room_id != room.room_id:
-                raise FormatError(f"the event belongs to room {pdu.room_id}, not {room.room_id}")
-            _check_ids_exist((*pdu.prev_events, *pdu.auth_events))
-            known = self._store.events.get(pdu.event_id)
-            if known is not None and known.pdu.canonical() == pdu.canonical():
-                return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
             verify_pdu(pdu, self._keys)
             return check_content_hash(pdu), known
         except SignatureError as exc:
-            assert pdu is not None
             return _dropped(pdu.event_id, Check.SIGNATURE, exc)
-        except PduFormatError as exc:
-            return _dropped(exc.event_id, Check.FORMAT, exc)
         except PduError as exc:
-            return _dropped(None if pdu is None else pdu.event_id, Check.FORMAT, exc)
+            return _dropped(pdu.event_id, Check.FORMAT, exc)
 
     # --- check 3: is everything it builds on here?
 
@@ -391,6 +389,20 @@ class _Judgement:
         )
 
 
+def _parse_one(room: RoomRecord, data: bytes) -> Pdu | Outcome:
+    pdu: Pdu | None = None
+    try:
+        pdu = read_pdu(data, room.version)
+        if pdu.room_id != room.room_id:
+            raise FormatError(f"the event belongs to room {pdu.room_id}, not {room.room_id}")
+        _check_ids_exist((*pdu.prev_events, *pdu.auth_events))
+    except PduFormatError as exc:
+        return _dropped(exc.event_id, Check.FORMAT, exc)
+    except PduError as exc:
+        return _dropped(None if pdu is None else pdu.event_id, Check.FORMAT, exc)
+    return pdu
+
+
 def _dropped(event_id: str | None, check: Check, exc: PduError) -> Outcome:
     return Outcome(event_id=event_id, verdict=Verdict.DROPPED, check=check, reason=exc.reason)
 
@@ -406,5 +418,6 @@ def _redaction_may_change_verdicts(pdu: Pdu) -> bool:
     """Whether the authorisation rules may read something of this event that redaction takes away:
     which of it depends on the room version."""
     if pdu.type == "m.room.member":
-        return "third_party_invite" in pdu.content
+        read = ("third_party_invite", "join_authorised_via_users_server")
+        return any(name in pdu.content for name in read)
     return pdu.is_state and pdu.type in _READ_BY_THE_RULES

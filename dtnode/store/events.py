@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from dtnode.matrix.pdu import Pdu, stored_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.store.database import Database
@@ -69,6 +71,7 @@ class Events:
         self._cache: Lru[str, StoredEvent] = Lru(_CACHED_EVENTS)
         self._pending: dict[str, StoredEvent] = {}
         self._pending_nids: dict[int, StoredEvent] = {}
+        self._absent: set[str] = set()
         self._next_nid: int | None = None
         self._next_position: int | None = None
         db.before_commit(self.flush)
@@ -115,6 +118,7 @@ class Events:
         """Buffered until the next flush; visible to every lookup by id at once."""
         self._pending[event.event_id] = event
         self._pending_nids[event.nid] = event
+        self._absent.discard(event.event_id)
         self._cache.put(event.event_id, event)
         if len(self._pending) >= _PENDING_ROWS:
             self.flush()
@@ -130,9 +134,23 @@ class Events:
 
     def get(self, event_id: str) -> StoredEvent | None:
         found = self._pending.get(event_id) or self._cache.get(event_id)
-        if found is None:
+        if found is None and event_id not in self._absent:
             found = self._one("event_id = ?", event_id)
         return found
+
+    def look_ahead(self, event_ids: Iterable[str]) -> None:
+        """Finds out at once which of these aren't here, so that `get` needn't ask for each: mostly
+        all of a batch that just came."""
+        wanted = {
+            event_id
+            for event_id in event_ids
+            if event_id not in self._pending and self._cache.get(event_id) is None
+        }
+        rows = self._db.execute(
+            "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(list(wanted)).decode(),),
+        ).fetchall()
+        self._absent = wanted.difference(row[0] for row in rows)
 
     def by_nid(self, nid: int) -> StoredEvent | None:
         return self._pending_nids.get(nid) or self._one("event_nid = ?", nid)
