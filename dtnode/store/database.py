@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from dtnode.errors import StoreError
 from dtnode.store.schema import APPLICATION_ID, MIGRATIONS
 
+_BUSY_TIMEOUT_S = 5.0  # a reader's checkpoint or a backup may hold a lock that long
 _CACHE_KIB = 8_192  # page cache; the node's target is 64 MiB in all
 
 
@@ -26,7 +27,6 @@ class Database:
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self.path = path
         self._depth = 0
-        self._lost = False  # SQLite ended the transaction by itself, inside a nested one
         self._before_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
         try:
@@ -55,7 +55,12 @@ class Database:
         else:
             target, uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", True
         return sqlite3.connect(
-            target, uri=uri, isolation_level=None, check_same_thread=False, cached_statements=256
+            target,
+            uri=uri,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
 
     def _check_identity(self) -> None:
@@ -141,21 +146,18 @@ class Database:
             raise
         finally:
             self._depth -= 1
-            self._lost = self._lost and not outermost
 
     def _roll_back(self, statements: tuple[str, ...]) -> None:
         for callback in self._on_rollback:
             callback()
-        # SQLite itself ends the whole transaction on some errors (disk full). If the caller of an
-        # inner one goes on all the same, its statements must not be committed one by one.
         if not self._conn.in_transaction:
-            self._lost = True
             return
         try:
             for statement in statements:
                 self._conn.execute(statement)
         except sqlite3.Error as exc:
-            self._lost = True
+            with suppress(sqlite3.Error):
+                self._conn.execute("ROLLBACK")
             raise _as_store_error(exc, self.path) from exc
 
     def flush(self) -> None:
@@ -165,20 +167,24 @@ class Database:
     # --- statements
 
     def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        if self._lost:
-            raise StoreError("the transaction failed before and was taken back: try again")
+        self._check_not_lost()
         try:
             return self._conn.execute(sql, parameters)
         except sqlite3.Error as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def executemany(self, sql: str, rows: list[tuple[object, ...]]) -> None:
-        if self._lost:
-            raise StoreError("the transaction failed before and was taken back: try again")
+        self._check_not_lost()
         try:
             self._conn.executemany(sql, rows)
         except sqlite3.Error as exc:
             raise _as_store_error(exc, self.path) from exc
+
+    def _check_not_lost(self) -> None:
+        """SQLite itself ends the whole transaction on some errors (disk full). A caller that goes
+        on all the same must not commit the rest statement by statement."""
+        if self._depth and not self._conn.in_transaction:
+            raise StoreError("the transaction failed before and was taken back: try again")
 
 
 def _create(path: Path) -> None:
@@ -187,9 +193,9 @@ def _create(path: Path) -> None:
     if any(_beside(path, suffix).exists() for suffix in ("-wal", "-journal")):
         raise _damaged(path, "its main file is missing, though its log is there")
     draft = _beside(path, ".new")
-    for suffix in ("", "-journal"):
-        _beside(draft, suffix).unlink(missing_ok=True)
     try:
+        for suffix in ("", "-journal"):
+            _beside(draft, suffix).unlink(missing_ok=True)
         with closing(sqlite3.connect(draft, isolation_level=None)) as conn:
             draft.chmod(0o600)
             _migrate(conn)
