@@ -15,7 +15,11 @@ from dtnode.testing.demo.story import CUT, LEFT, STAYING, Check, Exchange, Repor
 _PLAIN_COLUMNS = 140
 """Where the output isn't a terminal: wide enough that no table is folded much."""
 
-_VERDICT_STYLES = {"accepted": "green", "soft-failed": "yellow", "rejected": "red"}
+_VERDICTS = {
+    "accepted": Text("✓", "green"),
+    "soft-failed": Text("soft", "yellow"),
+    "rejected": Text("✗", "red"),
+}
 _SHORT_HASH_CHARS = 10
 
 
@@ -53,9 +57,9 @@ def show(console: Console, report: Report) -> None:
         title = "What was done while apart, and how each node judges it"
         _print(console, title, _deeds(report.deeds))
         console.print(
-            "soft-failed: stored, passed on and part of the history that is compared, but not"
-            " what the state is made from.\nWhat is soft-failed depends on what a node knew when"
-            " an event came; tips and tip state don't.",
+            "✓ accepted. soft: soft-failed, that is stored, passed on and part of the history that"
+            " is compared, but not of what the state here is made from; this depends on what a"
+            " node knew when the event came, tips and tip state don't.",
             style="dim",
         )
     if report.conflicts:
@@ -85,7 +89,7 @@ def _print(console: Console, title: str, table: Table) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="underline")
+    table = Table(box=None, header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -170,7 +174,7 @@ def _holds(holds: bool | None) -> Text:
 
 
 def _verdict(verdict: str) -> Text:
-    return Text(verdict, _VERDICT_STYLES.get(verdict, "yellow"))
+    return _VERDICTS.get(verdict) or Text(verdict, "yellow")
 
 
 def _conflicts(conflicts: list[Conflict]) -> Table:
