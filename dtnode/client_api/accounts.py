@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from hmac import compare_digest
+from math import ceil
 from typing import Any
 
 from dtnode.client_api.api import Api
@@ -73,6 +74,16 @@ async def get_global_push_rules(api: Api, _call: Call) -> Json:
 # --- logging in and out
 
 
+class TooManyAttempts(ClientApiError):
+    """retry_after_ms: how long a client shall wait."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(
+            429, "M_LIMIT_EXCEEDED", f"too many wrong passwords: wait {ceil(wait_s)} s"
+        )
+        self.retry_after_ms = ceil(wait_s * 1000)
+
+
 async def login_flows(_api: Api, _call: Call) -> Json:
     return {"flows": [{"type": "m.login.password"}]}
 
@@ -87,9 +98,7 @@ async def login(api: Api, call: Call) -> Json:
         raise bad_parameter(f"device_id has 1 to {_MAX_NAME_CHARS} characters")
     wait_s = api.attempts.wait_s()
     if wait_s > 0:
-        raise ClientApiError(
-            429, "M_LIMIT_EXCEEDED", f"too many wrong passwords: wait {wait_s:.0f} s"
-        )
+        raise TooManyAttempts(wait_s)
     right = compare_digest(password.encode(), api.password().encode())
     if not right or user not in (api.user_id, api.user_id[1:].partition(":")[0]):
         api.attempts.failed()

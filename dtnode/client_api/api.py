@@ -13,6 +13,7 @@ from dtnode.client_api.account_data import AccountData
 from dtnode.client_api.host import Host
 from dtnode.client_api.redactions import Redactions
 from dtnode.client_api.render import Renderer
+from dtnode.client_api.requests import HungUp
 from dtnode.client_api.sessions import AttemptLimit, Sessions
 from dtnode.client_api.snapshots import Snapshots
 from dtnode.client_api.sync import SyncSources
@@ -125,10 +126,6 @@ async def poll(
     if not found:
         raise HungUp
     return found[0]
-
-
-class HungUp(DtnodeError):
-    """The client went away before it was answered."""
 
 
 async def _look_until_news(

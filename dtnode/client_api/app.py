@@ -12,15 +12,15 @@ from ipaddress import ip_address
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from dtnode.client_api import accounts, own_api, room_acts, room_reads
-from dtnode.client_api.api import Api, HungUp, make_api
+from dtnode.client_api.api import Api, make_api
 from dtnode.client_api.host import Host
-from dtnode.client_api.requests import Call
+from dtnode.client_api.requests import Call, HungUp
 from dtnode.client_api.routes import Routes
 from dtnode.client_api.sessions import Session
 from dtnode.errors import (
@@ -96,7 +96,7 @@ class _Endpoint:
     async def _respond(self, request: Request) -> Response:
         try:
             return await self._answer(request)
-        except (HungUp, ClientDisconnect):
+        except HungUp:
             return Response(status_code=499)  # nobody reads it
         except DtnodeError as error:
             return _error_response(as_client_error(error))
@@ -182,5 +182,7 @@ def as_client_error(error: DtnodeError) -> ClientApiError:
 
 
 def _error_response(error: ClientApiError) -> Response:
-    body = {"errcode": error.errcode, "error": str(error)}
+    body: dict[str, object] = {"errcode": error.errcode, "error": str(error)}
+    if isinstance(error, accounts.TooManyAttempts):
+        body["retry_after_ms"] = error.retry_after_ms
     return Response(orjson.dumps(body), status_code=error.status, media_type="application/json")

@@ -14,10 +14,11 @@ import orjson
 from starlette.requests import Request
 
 from dtnode.client_api.sessions import Session
-from dtnode.errors import ClientApiError
+from dtnode.errors import ClientApiError, DtnodeError
 from dtnode.matrix.identifiers import is_user_id
 
 MAX_BODY_BYTES = 524_288  # eight of the largest events, or 1000 short messages for one `send`
+_READ_BEYOND_BYTES = 16_777_216  # read and thrown away, as clients look for an answer afterwards
 MAX_JSON_LEVELS = 100  # events may have 127; clients' other requests have about five
 
 JsonObject = dict[str, Any]
@@ -30,6 +31,10 @@ _NAMES: Mapping[type, str] = {
     dict: "an object",
     list: "an array",
 }
+
+
+class HungUp(DtnodeError):
+    """The client went away before it was answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +62,18 @@ class Call:
     async def body(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """ClientApiError 413 beyond `limit` bytes; never buffers more."""
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in self.request.stream():
+        size, more = 0, True
+        while more:
+            message = await self.request.receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            chunk = message.get("body", b"")
             size += len(chunk)
-            if size > limit:
-                raise ClientApiError(413, "M_TOO_LARGE", f"more than {limit} bytes in one request")
-            chunks.append(chunk)
+            if size <= limit:
+                chunks.append(chunk)
+            more = message.get("more_body", False) and size <= limit + _READ_BEYOND_BYTES
+        if size > limit:
+            raise ClientApiError(413, "M_TOO_LARGE", f"more than {limit} bytes in one request")
         return b"".join(chunks)
 
     async def json(self) -> JsonObject:

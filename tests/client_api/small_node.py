@@ -131,8 +131,8 @@ def pump(*nodes: SmallNode) -> None:
 
 
 class Client:
-    """A client of one node: short names for the calls the tests make. Answers below 400 come back as
-    JSON; `fails` gives (status, errcode)."""
+    """A client of one node: short names for the calls the tests make. Answers below 400 come back
+    as JSON; `fails` gives (status, errcode)."""
 
     def __init__(self, node: SmallNode, token: str | None) -> None:
         self.node = node
@@ -144,7 +144,9 @@ class Client:
         )
         self.since: str | None = None
 
-    async def ask(self, method: str, path: str, body: object = None, **query: object) -> httpx.Response:
+    async def ask(
+        self, method: str, path: str, body: object = None, **query: object
+    ) -> httpx.Response:
         params = {key: str(value) for key, value in query.items()}
         json = None if body is None else body
         return await self.http.request(method, path, json=json, params=params)
@@ -154,7 +156,9 @@ class Client:
         assert response.status_code < 400, response.text
         return response.json()
 
-    async def fails(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, str]:
+    async def fails(
+        self, method: str, path: str, body: object = None, **query: object
+    ) -> tuple[int, str]:
         response = await self.ask(method, path, body, **query)
         error = response.json()
         assert set(error) >= {"errcode", "error"}

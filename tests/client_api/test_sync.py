@@ -1,4 +1,4 @@
-"""Sync: invites and removals by card, joins whose history comes later, long polls, filters, pages."""
+"""Sync: invites and removals by card, joins whose history comes later, polls, filters, pages."""
 
 from __future__ import annotations
 
@@ -299,7 +299,9 @@ async def test_filters_by_type_sender_and_room(
     since = at_alice.since
 
     async def texts(room: Json) -> dict[str, list[str]]:
-        answer = await at_alice.get(f"{CLIENT}/sync", since=since, filter=json.dumps({"room": room}))
+        answer = await at_alice.get(
+            f"{CLIENT}/sync", since=since, filter=json.dumps({"room": room})
+        )
         return {
             key: bodies(part["timeline"]["events"]) for key, part in answer["rooms"]["join"].items()
         }
