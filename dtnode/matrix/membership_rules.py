@@ -1,6 +1,7 @@
 """The authorisation rules for m.room.member events, and the state they are judged against.
 
-Called by event_auth only. Quotations are the specification's (room version 12, rule 5).
+Called by event_auth only. Quotations are the specification's (room version 12, rule 5), with
+the version that brought what earlier ones lack in brackets.
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ class AuthState:
         if membership != "join":
             raise AuthRuleError(f"{user_id} is not in the room (membership: {membership})")
 
+    def check_readable(self, *user_ids: str) -> None:
+        """Below version 10 a level in force can be unreadable, and deployed servers read these for
+        every membership. AuthRuleError."""
+        for user_id in user_ids:
+            self.user_power(user_id)
+        self.levels.level("invite")
+        self.levels.level("ban")
+
     def check_federation(self, user_id: str) -> None:
         """Also for the target of a membership, and for any m.federate but true: so deployed
         servers have it, and they agree on whom such a room admits."""
@@ -79,8 +88,10 @@ def check_membership(pdu: Pdu, auth: AuthState) -> None:
         if target == creator:
             return
     auth.check_federation(target)
+    if not pdu.version.integer_power_levels:
+        auth.check_readable(pdu.sender, target)
     rule = _RULES.get(pdu.membership)
-    if rule is None:
+    if rule is None or (rule is _check_knock and "knock" not in pdu.version.join_rules):
         # "Otherwise, the membership is unknown. Reject."
         raise AuthRuleError(f"membership {pdu.membership!r:.40} is not known")
     rule(pdu, target, auth)
@@ -105,10 +116,11 @@ def _check_join(pdu: Pdu, target: str, auth: AuthState) -> None:
         raise AuthRuleError(f"{target} is banned")
     join_rule = _join_rule(auth)
     # "If the join_rule is public, allow."; "If the join_rule is invite or knock then allow if
-    # membership state is invite or join."; the same for restricted and knock_restricted.
+    # membership state is invite or join." (knock: 7); the same for restricted (8) and
+    # knock_restricted (10).
     if join_rule == "public":
         return
-    if join_rule not in ("invite", "knock", "restricted", "knock_restricted"):
+    if type(join_rule) is not str or join_rule not in pdu.version.join_rules:
         raise AuthRuleError(f"join rule {join_rule!r:.40} lets nobody in")
     if membership in ("invite", "join"):
         return
@@ -143,9 +155,12 @@ def _check_invite(pdu: Pdu, target: str, auth: AuthState) -> None:
 def _check_leave(pdu: Pdu, target: str, auth: AuthState) -> None:
     sender_membership = auth.membership(pdu.sender)
     # "If the sender matches state_key, allow if and only if that user's current membership state is
-    # invite, join, or knock."
+    # invite, join, or knock (7)."
     if pdu.sender == target:
-        if sender_membership not in ("invite", "join", "knock"):
+        may_leave = sender_membership in ("invite", "join") or (
+            sender_membership == "knock" and "knock" in pdu.version.join_rules
+        )
+        if not may_leave:
             raise AuthRuleError(f"{target} can't leave (membership: {sender_membership})")
         return
     # "If the sender's current membership state is not join, reject."
@@ -176,9 +191,9 @@ def _check_outranks(sender: str, target: str, auth: AuthState) -> None:
 
 
 def _check_knock(pdu: Pdu, target: str, auth: AuthState) -> None:
-    # "If the join_rule is anything other than knock or knock_restricted, reject."
+    # "If the join_rule is anything other than knock or knock_restricted (10), reject."
     join_rule = _join_rule(auth)
-    if join_rule not in ("knock", "knock_restricted"):
+    if join_rule not in ("knock", "knock_restricted") or join_rule not in pdu.version.join_rules:
         raise AuthRuleError(f"join rule {join_rule!r:.40} allows no knocking")
     # "If sender does not match state_key, reject."
     if pdu.sender != target:
@@ -231,7 +246,8 @@ def _check_third_party_invite(pdu: Pdu, target: str, auth: AuthState) -> None:
     # "If any signature in signed matches any public key in the m.room.third_party_invite event,
     # allow. [...] Otherwise, reject."
     message = encode_checked_json(
-        {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
+        {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")},
+        strict=pdu.version.strict_canonical_json,
     )
     tried = 0
     for key in _public_keys(issued):

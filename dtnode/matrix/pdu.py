@@ -1,17 +1,20 @@
 """The PDU: one event as servers exchange it, with what the rules read taken out of its JSON.
 
-`parse_pdu` makes one of foreign JSON (check 1 on receipt of a PDU); `stored_pdu` of bytes this node
-stored itself. Signatures, content hash and authorisation are checked elsewhere.
+`read_pdu` makes one of foreign bytes, `parse_pdu` of foreign JSON (check 1 on receipt of a PDU);
+`stored_pdu` of bytes this node stored itself. Signatures, content hash and authorisation are
+checked elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import orjson
-
 from dtnode.errors import FormatError
-from dtnode.matrix.canonical_json import check_canonical_json, encode_checked_json
+from dtnode.matrix.canonical_json import (
+    check_canonical_json,
+    encode_checked_json,
+    parse_json_object,
+)
 from dtnode.matrix.hashing import event_id_of, signed_bytes
 from dtnode.matrix.identifiers import MAX_ID_BYTES, is_room_id, is_user_id, server_name_of
 from dtnode.matrix.power_levels import PowerLevels, parse_power_levels, room_creators
@@ -128,7 +131,7 @@ class Pdu:
     def power_levels(self) -> PowerLevels:
         """Of an m.room.power_levels event. AuthRuleError: its content breaks their rules."""
         if self._power_levels is None:
-            self._power_levels = parse_power_levels(self.content)
+            self._power_levels = parse_power_levels(self.version, self.content)
         return self._power_levels
 
     @property
@@ -141,7 +144,9 @@ class Pdu:
     def canonical(self) -> bytes:
         """Canonical JSON of `json`, signatures and hashes included: what is stored and sent."""
         if self._canonical is None:
-            self._canonical = encode_checked_json(self.json)
+            self._canonical = encode_checked_json(
+                self.json, strict=self.version.strict_canonical_json
+            )
         return self._canonical
 
     def signed_bytes(self) -> bytes:
@@ -162,22 +167,28 @@ class Pdu:
         return f"<Pdu {self.event_id} {self.type} by {self.sender}>"
 
 
+def read_pdu(data: bytes | str, version: RoomVersion) -> Pdu:
+    """Check 1: `data` as an event of `version`. FormatError: not JSON; PduFormatError: no event."""
+    return parse_pdu(parse_json_object(data, strict=version.strict_canonical_json), version)
+
+
 def parse_pdu(json: dict[str, Any], version: RoomVersion) -> Pdu:
     """Check 1: `json` as an event of `version`; `unsigned` is dropped.
 
     PduFormatError (a FormatError): it isn't one; its `event_id` is set where it has one all the
-    same, so that an audit can name it.
+    same, so that an audit can name it. Whoever has bytes takes `read_pdu`: how numbers are to be
+    read depends on the version.
     """
     if "unsigned" in json:
         json = {key: value for key, value in json.items() if key != "unsigned"}
     try:
-        check_canonical_json(json)
+        check_canonical_json(json, strict=version.strict_canonical_json)
         if type(json.get("type")) is not str or type(json.get("content")) is not dict:
             raise FormatError("'type' is not text or 'content' is not an object")
         signed = signed_bytes(json, version)
     except FormatError as error:
         raise PduFormatError(str(error)) from None
-    event_id = event_id_of(signed)
+    event_id = event_id_of(signed, version)
     try:
         check_pdu_format(json, version)
         pdu = Pdu(json, event_id, version, redacted=False)
@@ -194,7 +205,8 @@ def parse_pdu(json: dict[str, Any], version: RoomVersion) -> Pdu:
 
 def stored_pdu(data: bytes, event_id: str, version: RoomVersion, *, redacted: bool) -> Pdu:
     """An event as `Pdu.canonical` gave it to this node's own store: nothing is checked again."""
-    pdu = Pdu(orjson.loads(data), event_id, version, redacted=redacted)
+    json = parse_json_object(data, strict=version.strict_canonical_json)
+    pdu = Pdu(json, event_id, version, redacted=redacted)
     pdu._canonical = data
     return pdu
 
@@ -219,8 +231,10 @@ def check_pdu_format(json: dict[str, Any], version: RoomVersion) -> None:
         raise FormatError("'event_id' is not part of an event in this room version")
     if "state_key" in json and type(json["state_key"]) is not str:
         raise FormatError("'state_key' is not text")
-    if json["depth"] < 0:
-        raise FormatError("'depth' is negative")
+    if not 0 <= json["depth"] <= version.max_depth:
+        raise FormatError(f"'depth' is not within 0 and {version.max_depth}")
+    if not -(2**63) <= json["origin_server_ts"] < 2**63:  # what servers and the store can keep
+        raise FormatError("'origin_server_ts' has more than 64 bits")
     _check_event_ids("prev_events", json["prev_events"], MAX_PREV_EVENTS)
     _check_event_ids("auth_events", json["auth_events"], MAX_AUTH_EVENTS)
     if not is_user_id(json["sender"]):

@@ -5,11 +5,13 @@ The rules that use the numbers are in event_auth. Pdu.power_levels caches the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dtnode.errors import AuthRuleError
+from dtnode.matrix.canonical_json import MAX_INTEGER_DIGITS
 from dtnode.matrix.room_versions import RoomVersion
 
 CREATOR_POWER = 2**53
@@ -25,6 +27,8 @@ LEVEL_NAMES = (
     "kick",
     "invite",
 )
+_integer_text = re.compile(r"\s*[+-]?[0-9]+\s*").fullmatch
+
 _DEFAULTS: Mapping[str, int] = {"state_default": 50, "ban": 50, "redact": 50, "kick": 50}
 
 
@@ -34,28 +38,49 @@ class PowerLevels:
 
     levels: those of LEVEL_NAMES that are present. users, events, notifications: by user id, event
     type and notification key.
+    unreadable: entries (property, key; key "" for all of it) that are no levels and can be in force
+    below version 10, where only `users` are checked. Whatever needs one fails.
+    flaw: why these levels can't be compared with others (an unreadable entry, or null), or None.
     """
 
     levels: Mapping[str, int]
     users: Mapping[str, int]
     events: Mapping[str, int]
     notifications: Mapping[str, int]
+    unreadable: frozenset[tuple[str, str]] = frozenset()
+    flaw: str | None = None
+
+    def check_comparable(self) -> None:
+        """AuthRuleError: there is an entry that is no level."""
+        if self.flaw is not None:
+            raise AuthRuleError(self.flaw)
 
     def level(self, name: str) -> int:
-        """One of LEVEL_NAMES, or its default (server-server API, "Definitions")."""
+        """One of LEVEL_NAMES, or its default (server-server API, "Definitions").
+
+        AuthRuleError, as for the other levels: it is there, but is no level.
+        """
         level = self.levels.get(name)
-        return _DEFAULTS.get(name, 0) if level is None else level
+        if level is None:
+            self._check_readable((name, ""))
+            return _DEFAULTS.get(name, 0)
+        return level
 
     def user_level(self, user_id: str) -> int:
         level = self.users.get(user_id)
-        return self.levels.get("users_default", 0) if level is None else level
+        return self.level("users_default") if level is None else level
 
     def send_level(self, event_type: str, *, is_state: bool) -> int:
         """The required power level of an event type."""
         level = self.events.get(event_type)
         if level is None:
+            self._check_readable(("events", ""), ("events", event_type))
             level = self.level("state_default" if is_state else "events_default")
         return level
+
+    def _check_readable(self, *entries: tuple[str, str]) -> None:
+        if not self.unreadable.isdisjoint(entries):
+            raise AuthRuleError(f"power level {' '.join(entries[-1]).strip()!r:.80} is no integer")
 
 
 NO_POWER_LEVELS = PowerLevels(levels={}, users={}, events={}, notifications={})
@@ -63,8 +88,13 @@ NO_POWER_LEVELS = PowerLevels(levels={}, users={}, events={}, notifications={})
 `event_auth` says (the creator 100)."""
 
 
-def parse_power_levels(content: Mapping[str, Any]) -> PowerLevels:
-    """AuthRuleError: not the integers that the auth rules from room version 10 on demand."""
+def parse_power_levels(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
+    """AuthRuleError: not what the auth rules of the room version demand of every such event."""
+    return _parse_integers(content) if version.integer_power_levels else _parse(version, content)
+
+
+def _parse_integers(content: Mapping[str, Any]) -> PowerLevels:
+    """Version 10 and later."""
     levels: dict[str, int] = {}
     # "If any of the properties users_default, events_default, state_default, ban, redact, kick, or
     # invite in content are present and not an integer, reject."
@@ -82,6 +112,58 @@ def parse_power_levels(content: Mapping[str, Any]) -> PowerLevels:
     )
 
 
+def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
+    """Versions before 10: text and, before 6, floats count too; of what is neither, deployed
+    servers accept all but `users` and then fail wherever they need it."""
+    parsed: dict[str, dict[str, int]] = {"": {}, "users": {}, "events": {}, "notifications": {}}
+    unreadable: set[tuple[str, str]] = set()
+    flaw: str | None = None
+    present = {"": {name: content[name] for name in LEVEL_NAMES if name in content}}
+    names = ("users", "events", "notifications")
+    for name in names if version.notifications_need_power else names[:2]:
+        entries = content.get(name, {})
+        if type(entries) is dict:
+            present[name] = entries
+        else:
+            flaw = f"{name!r} in the power levels is not an object"
+            unreadable.add((name, ""))
+    for name, entries in present.items():
+        for key, value in entries.items():
+            level = _as_level(value)
+            if level is not None:
+                parsed[name][key] = level
+                continue
+            flaw = f"power level {f'{name} {key}'.strip()!r:.80} is no integer but {value!r:.40}"
+            # null is as if it weren't there, until levels are compared; but not these two.
+            if value is not None or key in ("state_default", "events_default"):
+                unreadable.add((name, key) if name else (key, ""))
+    # "If the users property in content is not an object with keys that are valid user IDs with
+    # values that are integers (or a string that is an integer), reject."
+    users = parsed["users"]
+    _check_user_ids(users)
+    if ("users", "") in unreadable or len(users) != len(present["users"]):
+        raise AuthRuleError(str(flaw))
+    return PowerLevels(
+        levels=parsed[""],
+        users=users,
+        events=parsed["events"],
+        notifications=parsed["notifications"],
+        unreadable=frozenset(unreadable),
+        flaw=flaw,
+    )
+
+
+def _as_level(value: Any) -> int | None:
+    """A level as versions before 10 write it, None if it isn't one ("Deprecated event content
+    schemas": text with spaces, sign and leading zeros; floats are cut off at the point). The
+    schemas don't have true and false; deployed servers read them as 1 and 0."""
+    if type(value) in (int, float, bool):
+        return int(value)
+    if type(value) is str and _integer_text(value):
+        return int(value) if len(value.strip().lstrip("+-")) <= MAX_INTEGER_DIGITS else None
+    return None
+
+
 def _parse_level_map(content: Mapping[str, Any], name: str) -> Mapping[str, int]:
     # "If either of the properties events or notifications in content are present and not an object
     # with values that are integers, reject."
@@ -96,12 +178,17 @@ def _parse_level_map(content: Mapping[str, Any], name: str) -> Mapping[str, int]
 
 def _parse_users(content: Mapping[str, Any]) -> Mapping[str, int]:
     # "If the users property in content is not an object with keys that are valid user IDs with
-    # values that are integers, reject." Valid is what deployed servers check: sigil and colon.
+    # values that are integers, reject."
     users = _parse_level_map(content, "users")
+    _check_user_ids(users)
+    return users
+
+
+def _check_user_ids(users: Iterable[str]) -> None:
+    # Valid is what deployed servers check: sigil and colon.
     for user_id in users:
         if not user_id.startswith("@") or ":" not in user_id:
             raise AuthRuleError(f"the power levels name {user_id!r:.60}, which is no user id")
-    return users
 
 
 def room_creators(version: RoomVersion, sender: str, content: Mapping[str, Any]) -> frozenset[str]:

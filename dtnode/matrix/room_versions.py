@@ -18,8 +18,18 @@ class StateResolutionVersion(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomVersion:
-    """What one room version does differently from another.
+    """What one room version does differently from another; in brackets since which version.
 
+    max_depth: the largest `depth` ("Event format"): 2**63 - 1, then canonical JSON's 2**53 - 1 (6).
+    strict_canonical_json: an event that is no canonical JSON is dropped (6); before, "servers MUST
+        NOT strictly enforce" it: floats and integers beyond 53 bits are events' too.
+    url_safe_event_ids: the reference hash in URL-safe Base64 (4); in 3 with + and /.
+    aliases_by_server: m.room.aliases are each server's own state, by a rule of their own and kept
+        by redaction (until 5).
+    notifications_need_power: the `notifications` of power levels are guarded as `events` are (6).
+    integer_power_levels: nothing but integers (10); before, text and floats were levels too.
+    join_rules: the values of join_rule by which anyone joins; "knock" (7) brings knocking,
+        "restricted" (8) join_authorised_via_users_server, "knock_restricted" (10) both.
     redaction_keys: top-level keys a redacted event keeps; `content` is always among them.
     redaction_content_keys: event type -> keys of `content` kept; other types keep none.
     redaction_keeps_create_content: m.room.create keeps all of its content (version 11).
@@ -36,6 +46,13 @@ class RoomVersion:
     """
 
     identifier: str
+    max_depth: int
+    strict_canonical_json: bool
+    url_safe_event_ids: bool
+    aliases_by_server: bool
+    notifications_need_power: bool
+    integer_power_levels: bool
+    join_rules: frozenset[str]
     redaction_keys: frozenset[str]
     redaction_content_keys: Mapping[str, frozenset[str]]
     redaction_keeps_create_content: bool
@@ -48,7 +65,7 @@ class RoomVersion:
     state_resolution: StateResolutionVersion
 
 
-_REDACTION_KEYS_V10 = frozenset(
+_REDACTION_KEYS_V3 = frozenset(
     {
         "auth_events",
         "content",
@@ -67,7 +84,7 @@ _REDACTION_KEYS_V10 = frozenset(
         "type",
     }
 )
-_POWER_LEVEL_KEYS_V10 = frozenset(
+_POWER_LEVEL_KEYS_V3 = frozenset(
     {
         "ban",
         "events",
@@ -79,20 +96,36 @@ _POWER_LEVEL_KEYS_V10 = frozenset(
         "users_default",
     }
 )
-_REDACTION_CONTENT_V10: Mapping[str, frozenset[str]] = MappingProxyType(
+_REDACTION_CONTENT_V6: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "m.room.member": frozenset({"membership", "join_authorised_via_users_server"}),
+        "m.room.member": frozenset({"membership"}),
         "m.room.create": frozenset({"creator"}),
-        "m.room.join_rules": frozenset({"join_rule", "allow"}),
-        "m.room.power_levels": _POWER_LEVEL_KEYS_V10,
+        "m.room.join_rules": frozenset({"join_rule"}),
+        "m.room.power_levels": _POWER_LEVEL_KEYS_V3,
         "m.room.history_visibility": frozenset({"history_visibility"}),
     }
 )
+_REDACTION_CONTENT_V9: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        **_REDACTION_CONTENT_V6,
+        "m.room.member": frozenset({"membership", "join_authorised_via_users_server"}),
+        "m.room.join_rules": frozenset({"join_rule", "allow"}),
+    }
+)
 
-V10 = RoomVersion(
-    identifier="10",
-    redaction_keys=_REDACTION_KEYS_V10,
-    redaction_content_keys=_REDACTION_CONTENT_V10,
+V3 = RoomVersion(
+    identifier="3",
+    max_depth=2**63 - 1,
+    strict_canonical_json=False,
+    url_safe_event_ids=False,
+    aliases_by_server=True,
+    notifications_need_power=False,
+    integer_power_levels=False,
+    join_rules=frozenset({"public", "invite"}),
+    redaction_keys=_REDACTION_KEYS_V3,
+    redaction_content_keys=MappingProxyType(
+        {**_REDACTION_CONTENT_V6, "m.room.aliases": frozenset({"aliases"})}
+    ),
     redaction_keeps_create_content=False,
     redaction_keeps_third_party_signed=False,
     redacts_in_content=False,
@@ -103,14 +136,50 @@ V10 = RoomVersion(
     state_resolution=StateResolutionVersion.V2,
 )
 
+V4 = replace(V3, identifier="4", url_safe_event_ids=True)
+
+# Version 5 has keys expire ("Signing key validity period"). A server name that is a key has no
+# expiry; for other names whoever gives the key (signing.KeyLookup) answers for its validity.
+V5 = replace(V4, identifier="5")
+
+V6 = replace(
+    V5,
+    identifier="6",
+    max_depth=2**53 - 1,
+    strict_canonical_json=True,
+    aliases_by_server=False,
+    notifications_need_power=True,
+    redaction_content_keys=_REDACTION_CONTENT_V6,
+)
+
+V7 = replace(V6, identifier="7", join_rules=V6.join_rules | {"knock"})
+
+V8 = replace(
+    V7,
+    identifier="8",
+    join_rules=V7.join_rules | {"restricted"},
+    redaction_content_keys=MappingProxyType(
+        {**_REDACTION_CONTENT_V6, "m.room.join_rules": frozenset({"join_rule", "allow"})}
+    ),
+)
+
+V9 = replace(V8, identifier="9", redaction_content_keys=_REDACTION_CONTENT_V9)
+
+V10 = replace(
+    V9,
+    identifier="10",
+    integer_power_levels=True,
+    join_rules=V9.join_rules | {"knock_restricted"},
+)
+
 V11 = replace(
     V10,
     identifier="11",
-    redaction_keys=_REDACTION_KEYS_V10 - {"prev_state", "origin", "membership"},
+    redaction_keys=_REDACTION_KEYS_V3 - {"prev_state", "origin", "membership"},
     redaction_content_keys=MappingProxyType(
         {
-            **_REDACTION_CONTENT_V10,
-            "m.room.power_levels": _POWER_LEVEL_KEYS_V10 | {"invite"},
+            **_REDACTION_CONTENT_V9,
+            "m.room.power_levels": _POWER_LEVEL_KEYS_V3 | {"invite"},
             "m.room.redaction": frozenset({"redacts"}),
         }
     ),
@@ -130,8 +199,11 @@ V12 = replace(
 )
 
 ROOM_VERSIONS: Mapping[str, RoomVersion] = MappingProxyType(
-    {version.identifier: version for version in (V10, V11, V12)}
+    {version.identifier: version for version in (V3, V4, V5, V6, V7, V8, V9, V10, V11, V12)}
 )
+"""Versions 1 and 2 stay out: there the sender chooses an event's id, it is not the event's hash, so
+that two servers can hold different events of one id (and version 1 resolves state another way)."""
+
 DEFAULT_ROOM_VERSION = "12"
 
 KNOWN_ROOM_VERSION_IDS = frozenset(str(number) for number in range(1, 13))

@@ -49,11 +49,12 @@ def sign_json(obj: dict[str, Any], signer: Signer) -> dict[str, Any]:
 def sign_event(json: dict[str, Any], version: RoomVersion, signer: Signer) -> dict[str, Any]:
     """A copy with content hash and signature ("Adding hashes and signatures to outgoing events").
 
-    Present hashes are replaced, others' signatures stay. FormatError: no canonical JSON.
+    Present hashes are replaced, others' signatures stay. FormatError: not the canonical JSON of
+    this room version.
     """
     unhashed = {key: value for key, value in json.items() if key != "unsigned"}
-    encode_canonical_json(unhashed)
-    digest = encode_unpadded_base64(content_hash(unhashed))
+    encode_canonical_json(unhashed, strict=version.strict_canonical_json)
+    digest = encode_unpadded_base64(content_hash(unhashed, version))
     hashed = {**json, "hashes": {"sha256": digest}}
     return _with_signature(hashed, signed_bytes(hashed, version), signer)
 
@@ -82,8 +83,14 @@ def servers_to_sign(pdu: Pdu) -> tuple[str, ...]:
     servers = []
     if not _is_third_party_invite(pdu):
         servers.append(pdu.sender_server)
-    authorising_user = pdu.content.get("join_authorised_via_users_server")
-    if pdu.membership == "join" and "join_authorised_via_users_server" in pdu.content:
+    # "If content has a join_authorised_via_users_server property: if the event is not validly
+    # signed by the homeserver of the user ID denoted by the key, reject." (8)
+    if (
+        "restricted" in pdu.version.join_rules
+        and pdu.membership == "join"
+        and "join_authorised_via_users_server" in pdu.content
+    ):
+        authorising_user = pdu.content["join_authorised_via_users_server"]
         if type(authorising_user) is not str or ":" not in authorising_user:
             raise SignatureError("'join_authorised_via_users_server' is not a user id")
         server = server_name_of(authorising_user)
@@ -95,8 +102,9 @@ def servers_to_sign(pdu: Pdu) -> tuple[str, ...]:
 def _is_third_party_invite(pdu: Pdu) -> bool:
     """Whether the sender's server needn't have signed: the auth rules check the invite's token.
 
-    In room version 10 redaction makes such an event an ordinary invite. A copy whose content hash
-    fails is judged as what it will be kept as, or anyone could forge an invite in another's name.
+    Up to room version 10 redaction makes such an event an ordinary invite. A copy whose content
+    hash fails is judged as what it will be kept as, or anyone could forge an invite in another's
+    name.
     """
     if pdu.membership != "invite" or "third_party_invite" not in pdu.content:
         return False
@@ -156,7 +164,7 @@ def check_content_hash(pdu: Pdu) -> Pdu:
     """
     if pdu.redacted:
         return pdu
-    expected = content_hash(pdu.json)
+    expected = content_hash(pdu.json, pdu.version)
     claimed: str = pdu.json["hashes"]["sha256"]
     if claimed == encode_unpadded_base64(expected):
         return pdu

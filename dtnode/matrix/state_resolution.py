@@ -272,11 +272,15 @@ class _Resolution:
         if create is None:
             return 0
         levels = auth.get(_POWER_LEVELS)
-        return AuthState(
+        state = AuthState(
             create=create,
             power_levels=levels.power_levels if levels else None,
             lookup=lambda _type, _state_key: None,
-        ).user_power(pdu.sender)
+        )
+        try:
+            return state.user_power(pdu.sender)
+        except AuthRuleError:  # below version 10 a level in force can be unreadable
+            return 0
 
     def iterative_auth_checks(self, event_ids: Iterable[str], state: dict[StateKey, str]) -> None:
         """Applies to `state` each event that it, or else the event's auth events, authorises."""

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dtnode.errors import AuthRuleError, FormatError, PduError
-from dtnode.matrix.canonical_json import parse_json_object
 from dtnode.matrix.event_auth import (
     auth_state,
     check_state_dependent_auth_rules,
     check_state_independent_auth_rules,
 )
-from dtnode.matrix.pdu import Pdu, StateKey, parse_pdu
+from dtnode.matrix.pdu import Pdu, StateKey, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
 from dtnode.matrix.state_resolution import state_hash
@@ -101,7 +100,7 @@ def check_card(card: RoomCard, keys: KeyLookup) -> CheckedCard:
         raise FormatError(f"room version {card.room_version!r:.20} is not known here")
     events: dict[str, Pdu] = {}
     for data in card.pdus:
-        pdu = parse_pdu(parse_json_object(data), version)
+        pdu = read_pdu(data, version)
         if pdu.room_id != card.room_id:
             raise FormatError(f"event {pdu.event_id} belongs to another room than the card")
         verify_pdu(pdu, keys)

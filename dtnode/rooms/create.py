@@ -19,7 +19,6 @@ from dtnode.signer import Signer
 from dtnode.store import RoomRecord, Store, StoredEvent
 
 _DAY_MS = 86_400_000
-_MAX_DEPTH = 2**53 - 1  # the largest integer of canonical JSON
 _LAST_GOOD_CLOCK = "last_good_clock_ms"
 
 StateIds = Callable[[str, str], str | None]
@@ -69,7 +68,7 @@ class EventBuilder:
         larger than 65,536 bytes.
         """
         parents = list(parents)
-        depth = min(1 + max((parent.depth for parent in parents), default=0), _MAX_DEPTH)
+        depth = min(1 + max((parent.depth for parent in parents), default=0), version.max_depth)
         json: dict[str, Any] = {
             **fields,
             "prev_events": [parent.event_id for parent in parents],

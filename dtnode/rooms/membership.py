@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dtnode.matrix.canonical_json import parse_json_object
-from dtnode.matrix.pdu import Pdu, StateKey, parse_pdu
+from dtnode.matrix.pdu import Pdu, StateKey, read_pdu
 from dtnode.matrix.signing import check_content_hash
 from dtnode.rooms.cards import CheckedCard, join_state
 from dtnode.rooms.state import RoomStates
@@ -73,7 +72,7 @@ def is_removal(event: Pdu) -> bool:
 
 def stored_card(record: CardRecord, room: RoomRecord) -> CheckedCard:
     """A card as it was checked before it was stored; nothing is verified again."""
-    parsed = [parse_pdu(parse_json_object(data), room.version) for data in record.pdus]
+    parsed = [read_pdu(data, room.version) for data in record.pdus]
     events = {pdu.event_id: check_content_hash(pdu) for pdu in parsed}
     state: dict[StateKey, Pdu] = {events[id_].key: events[id_] for id_ in record.state}
     card = RoomCard(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dtnode.errors import FormatError
 from dtnode.matrix.canonical_json import parse_json_object
-from dtnode.matrix.pdu import parse_pdu
+from dtnode.matrix.pdu import read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.matrix.unpadded_base64 import decode_unpadded_base64, encode_unpadded_base64
@@ -58,7 +58,7 @@ def parse_header(line: bytes) -> Header:
 
 def room_id_of(create: bytes, version: RoomVersion) -> str:
     """The room id that a room file's first event gives. FormatError: it isn't a create event."""
-    pdu = parse_pdu(parse_json_object(create), version)
+    pdu = read_pdu(create, version)
     if pdu.type != "m.room.create":
         raise FormatError("the first event of a room file must be its m.room.create")
     return pdu.room_id

@@ -50,7 +50,7 @@ class SmallRoom:
         self.latest: list[str] = []
         self.room_id: str | None = None if self.version.room_id_is_create_hash else "!room:a.test"
         content = {"room_version": version, **(create or {})}
-        if version == "10":
+        if not self.version.implicit_room_creator:
             content["creator"] = ALICE
         self.create = self.send(ALICE, "m.room.create", content, "")
         self.room_id = self.create.room_id

@@ -25,7 +25,7 @@ from dtnode.store import RoomKind, RoomRecord, Store
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 ROOM_NAMES = sorted(path.name.split(".")[0] for path in VECTORS.glob("rooms/*.jsonl.gz"))
-assert len(ROOM_NAMES) == 12, "tests/vectors/rooms is incomplete"
+assert len(ROOM_NAMES) == 40, "tests/vectors/rooms is incomplete"
 DEAD = ("rejected", "dropped")
 
 
