@@ -14,7 +14,6 @@ import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from dtnode.client_api import accounts, own_api, room_acts, room_reads
@@ -59,9 +58,8 @@ def create_app(
 ) -> Starlette:
     """The client API of one node.
 
-    access_token: the command line's. password: gives what clients log in with. host_names: besides
-    loopback addresses, localhost and the server name, the names under which the API may be called
-    (the configured api.host, if that is another one).
+    access_token: the command line's. password: gives what clients log in with. host_names: names
+    under which the API may be called, besides localhost, the server name and any IP address.
     """
     api = make_api(
         host,
@@ -72,7 +70,9 @@ def create_app(
         entropy=entropy,
     )
     names = frozenset(name.lower() for name in (server_name, "localhost", *host_names))
-    return Starlette(routes=[Mount("/", app=_Endpoint(api, names))])
+    app = Starlette()
+    app.router.default = _Endpoint(api, names)  # a Mount would miss paths with a line feed in them
+    return app
 
 
 class _Endpoint:
@@ -120,11 +120,11 @@ class _Endpoint:
         return Response(data, media_type="application/json")
 
     def _check_host(self, request: Request) -> None:
-        """A page from elsewhere whose name was made to point here (DNS rebinding) has its own name
-        in the Host header."""
+        """A page from elsewhere whose name was made to point here (DNS rebinding) has that name in
+        the Host header, never an address."""
         found = _HOST.fullmatch(request.headers.get("host", ""))
         name = found["name"].strip("[]").lower().rstrip(".") if found else ""
-        if name not in self._host_names and not _is_loopback(name):
+        if name not in self._host_names and not _is_address(name):
             raise ClientApiError(
                 403, "M_FORBIDDEN", f"{name[:80]!r} is not a name of this server: use its address"
             )
@@ -151,11 +151,12 @@ def _token(request: Request) -> str:
     return token
 
 
-def _is_loopback(name: str) -> bool:
+def _is_address(name: str) -> bool:
     try:
-        return ip_address(name).is_loopback
+        ip_address(name)
     except ValueError:
         return False
+    return True
 
 
 def as_client_error(error: DtnodeError) -> ClientApiError:

@@ -24,7 +24,7 @@ class Host(Protocol):
         ...
 
     async def read(self, work: Callable[[], T], /) -> T:
-        """`work()` on the same thread; it writes nothing."""
+        """`work()` on the same thread; it writes nothing, and sees nothing that isn't durable."""
         ...
 
     async def join(self, room_id: str, /) -> str:

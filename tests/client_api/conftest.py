@@ -1,3 +1,5 @@
+"""Nodes for the tests of the client API, and a client of each."""
+
 from __future__ import annotations
 
 import pytest

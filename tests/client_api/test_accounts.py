@@ -126,7 +126,7 @@ async def test_guessing_is_slow(nobody: Client, autojump_clock: MockClock) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["localhost", "LOCALHOST:8008", "127.0.0.1:1", "127.4.5.6", "[::1]:8008", "localhost."],
+    ["localhost", "LOCALHOST:8008", "127.0.0.1:1", "10.0.0.1", "[::1]:8008", "localhost."],
 )
 async def test_hosts_that_are_this_one(nobody: Client, name: str) -> None:
     response = await nobody.http.get("/_matrix/client/versions", headers={"Host": name})
@@ -134,7 +134,8 @@ async def test_hosts_that_are_this_one(nobody: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "evil.example:8008", "", "10.0.0.1", "localhost.evil", "a b", "[::1"]
+    "name",
+    ["evil.example", "evil.example:8008", "", "1.2.3.4.evil", "localhost.evil", "a b", "[::1"],
 )
 async def test_hosts_that_are_not(nobody: Client, name: str) -> None:
     for path in ("/_matrix/client/versions", f"{OWN}/status"):
@@ -155,7 +156,14 @@ async def test_cors(nobody: Client) -> None:
 
 
 async def test_unknown_paths_and_methods(at_alice: Client) -> None:
-    for path in (f"{CLIENT}/nothing", "/", f"{CLIENT}/keys/upload", f"{CLIENT}/sync/more", "//"):
+    for path in (
+        f"{CLIENT}/nothing",
+        "/",
+        f"{CLIENT}/keys/upload",
+        f"{CLIENT}/sync/more",
+        "//",
+        "/%0A",
+    ):
         assert await at_alice.fails("GET", path) == (404, "M_UNRECOGNIZED")
     assert await at_alice.fails("DELETE", f"{CLIENT}/sync") == (405, "M_UNRECOGNIZED")
     assert await at_alice.get("/_matrix/client/r0/joined_rooms") == {"joined_rooms": []}

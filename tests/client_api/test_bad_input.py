@@ -75,7 +75,7 @@ def requests(draw: st.DrawFn) -> tuple[Route, list[str], bytes, dict[str, str]]:
     return route, params, draw(BODIES), draw(QUERIES)
 
 
-@given(st.lists(requests(), max_size=5))
+@given(st.lists(requests(), max_size=4))
 def test_every_call_answers_garbage(
     asked: list[tuple[Route, list[str], bytes, dict[str, str]]],
 ) -> None:

@@ -23,7 +23,7 @@ async def test_status_and_rooms_show_the_same(alice: SmallNode, at_alice: Client
     assert (await at_alice.get(f"{OWN}/status"))["rooms"] == [room]
     assert set(room) == {
         *("room_id", "name", "version", "kind", "membership", "events", "tips", "tip_state"),
-        *("gaps", "held", "members", "states_differ", "note"),
+        *("gaps", "held", "members", "states_differ", "note", "rejected", "soft_failed"),
     }
     assert (room["room_id"], room["kind"], room["membership"]) == (room_id, "complete", "join")
 

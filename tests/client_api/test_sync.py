@@ -9,7 +9,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.client_api.small_node import CLIENT, Believed, Client, SmallNode, bodies, ids, pump
+from dtnode.client_api import redactions, snapshots
+from tests.client_api.small_node import (
+    CLIENT,
+    TOKEN,
+    Believed,
+    Client,
+    SmallNode,
+    bodies,
+    ids,
+    pump,
+)
 
 Json = dict[str, Any]
 
@@ -370,3 +380,100 @@ def _same_client(old: Client, node: SmallNode) -> Client:
     new = node.client()
     new.since = old.since
     return new
+
+
+async def test_client_that_hangs_up_is_not_waited_for(
+    bob: SmallNode, at_bob: Client, autojump_clock: MockClock
+) -> None:
+    await at_bob.sync()
+    started = trio.current_time()
+    sent: list[Any] = []
+
+    async def receive() -> Json:
+        if trio.current_time() - started < 10:
+            await trio.sleep(10)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"{CLIENT}/sync",
+        "raw_path": f"{CLIENT}/sync".encode(),
+        "query_string": f"since={at_bob.since}&timeout=30000".encode(),
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}".encode())],
+    }
+    await bob.app(scope, receive, send)
+    assert trio.current_time() - started < 15
+    assert sent[0]["status"] == 499
+
+
+async def test_client_that_was_away_for_more_than_is_kept_gets_the_state_whole(
+    alice: SmallNode, at_alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "KEPT_VIEWS", 3)
+    room_id = await at_alice.create_room(name="boat")
+    believed = Believed()
+    believed.take((await at_alice.sync())["rooms"]["join"][room_id])
+    other = alice.client()
+    for number in range(6):
+        await other.set_state(room_id, "m.room.topic", {"topic": str(number)})
+        await other.sync()
+    part = (await at_alice.sync())["rooms"]["join"][room_id]
+    believed.take(part)
+    assert believed.agrees_with(alice, room_id)
+    assert len(set(believed.seen)) == len(believed.seen)
+    assert "m.room.create" in [event["type"] for event in part["state"]["events"]]
+
+
+async def test_token_of_a_page_works_for_sync(alice: SmallNode, at_alice: Client) -> None:
+    room_id = await at_alice.create_room(name="boat")
+    page = await at_alice.get(f"{CLIENT}/rooms/{room_id}/messages", dir="b", limit=1)
+    await at_alice.say(room_id, "since")
+    answer = await at_alice.get(f"{CLIENT}/sync", since=page["start"])
+    part = answer["rooms"]["join"][room_id]
+    believed = Believed()
+    believed.take(part)
+    assert believed.agrees_with(alice, room_id)
+    assert bodies(part["timeline"]["events"]) == ["since"]
+
+
+async def test_what_is_known_of_redactions_survives_a_restart(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redactions, "_WORTH_SAVING", 1)
+    monkeypatch.setattr(redactions, "_CHUNK", 3)
+    alice = SmallNode("alice", tmp_path / "node.db")
+    at_alice = alice.client()
+    room_id = await at_alice.create_room(name="boat")
+    said = [await at_alice.say(room_id, f"secret {number}") for number in range(8)]
+    for event_id in said[:5]:
+        await at_alice.put(f"{CLIENT}/rooms/{room_id}/redact/{event_id}/{event_id}", {})
+    await at_alice.sync()
+    await at_alice.sync()
+    saved = alice.rooms.store.client_values.get("redactions", room_id)
+    assert saved is not None
+    alice.rooms.store.close()
+    again = SmallNode("alice", tmp_path / "node.db")
+    at_alice = again.client()
+    await at_alice.put(f"{CLIENT}/rooms/{room_id}/redact/{said[5]}/{said[5]}", {})
+    page = await at_alice.get(f"{CLIENT}/rooms/{room_id}/messages", dir="b", limit=100)
+    texts = [e["content"].get("body") for e in page["chunk"] if e["type"] == "m.room.message"]
+    assert texts == ["secret 7", "secret 6", None, None, None, None, None, None]
+    again.rooms.store.close()
+
+
+async def test_state_told_after_a_failed_request_is_still_right(
+    alice: SmallNode, at_alice: Client
+) -> None:
+    """A rollback clears what is remembered of tokens in memory; the store has it all."""
+    room_id = await at_alice.create_room(name="boat")
+    await at_alice.sync()
+    await at_alice.fails("PUT", f"{CLIENT}/rooms/{room_id}/send/m.x/1", {"x": 0.5})
+    assert (await at_alice.sync())["rooms"] == {"join": {}, "invite": {}, "leave": {}}
+    await at_alice.set_state(room_id, "m.room.topic", {"topic": "new"})
+    part = (await at_alice.sync())["rooms"]["join"][room_id]
+    assert part["state"]["events"] == []
+    assert [event["content"] for event in part["timeline"]["events"]] == [{"topic": "new"}]
