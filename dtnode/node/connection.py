@@ -15,11 +15,11 @@ from typing import Protocol
 
 import trio
 
-from dtnode.errors import LocalProtocolError, PduError, RemoteProtocolError, StoreError
+from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
-from dtnode.node.peer_work import Ingested, PeerView, PeerWork
+from dtnode.node.peer_log import log_refused, one_line
+from dtnode.node.peer_work import PeerView, PeerWork
 from dtnode.node.worker import News, StoreWorker
-from dtnode.rooms import Verdict
 from dtnode.session import (
     LinkSession,
     MessageReceived,
@@ -27,12 +27,18 @@ from dtnode.session import (
     SessionClosed,
     SessionState,
 )
+from dtnode.session.link_session import MAX_QUEUED_BYTES
 from dtnode.sync import PeerSync
 from dtnode.sync import effects as fx
+from dtnode.wire.limits import MAX_MESSAGE_BYTES
+from dtnode.wire.messages import Events, Message, RoomCard
 
 _INBOX_FRAMES = 32  # read ahead of the store; then the link itself pushes back
 _WRITE_BYTES = 65_536  # handed to the link at a time, so that urgent frames needn't wait long
 _BUSY_BYTES = 1 << 20  # queued beyond this, overdue answers are the link's fault, not the peer's
+_MAX_BACKLOG_BYTES = MAX_QUEUED_BYTES - MAX_MESSAGE_BYTES  # there is always room for one more
+_MAX_BACKLOG_MESSAGES = 20_000  # of any size: a few MB; honest queues have hundreds
+_STALL_S = 180.0  # for one frame, beyond its airtime: the link, or the peer, takes nothing any more
 _MAX_NEWS = 1_000  # commits not yet looked at; a store that commits that fast is looked at anew
 _FAREWELL_S, _FAREWELL_STEP_S = 2.0, 0.01  # for the last frames of a session that ends
 
@@ -43,7 +49,8 @@ class Registry(Protocol):
     """What the node is told of its connections."""
 
     def authenticated(self, connection: Connection) -> bool:
-        """True: this link is the one to use with the peer; False: it stands by behind another."""
+        """True: this link is the one to use with the peer; False: it stands by behind another, or
+        was closed."""
         ...
 
     def closed(self, connection: Connection) -> None: ...
@@ -86,8 +93,11 @@ class Connection:
         worker: StoreWorker,
         work_for: Callable[[str], PeerWork],
         registry: Registry,
+        welcome: Callable[[str], bool],
     ) -> None:
+        """welcome(server name): whether that peer may talk over this link, now."""
         self.link_id = link_id
+        self.welcome = welcome
         self.peer: str | None = None
         self.traffic = Traffic()
         self.close_reason: str | None = None
@@ -102,7 +112,10 @@ class Connection:
         self._active = False
         self._contacted = False
         self._told: frozenset[str] = frozenset()
-        self._news: deque[News] = deque(maxlen=_MAX_NEWS)
+        self._news: deque[News] = deque()
+        self._missed_news = False
+        self._probe_wanted = False
+        self._backlog_messages = 0
         self._requests: list[str] = []
         self._inbox_send, self._inbox = trio.open_memory_channel[bytes | None](_INBOX_FRAMES)
         self._writable = trio.Event()
@@ -115,9 +128,22 @@ class Connection:
     def sync(self) -> PeerSync | None:
         return self._sync
 
+    @property
+    def is_active(self) -> bool:
+        """Whether this is the link in use with its peer."""
+        return self._active
+
     def notify(self, news: News) -> None:
         """Something became visible here."""
+        if len(self._news) >= _MAX_NEWS:
+            self._news.clear()
+            self._missed_news = True
         self._news.append(news)
+        self._poke()
+
+    def probe(self) -> None:
+        """The peer has come over another link: see whether it is still there on this one."""
+        self._probe_wanted = True
         self._poke()
 
     def activate(self) -> None:
@@ -151,7 +177,7 @@ class Connection:
                 try:
                     await self._main()
                 except RemoteProtocolError as exc:
-                    self._end(str(exc))
+                    self._refused(exc)
                 except LocalProtocolError as exc:
                     self._end(f"this node's own fault: {exc}")
                 except StoreError as exc:
@@ -162,6 +188,18 @@ class Connection:
             self._registry.closed(self)
             with trio.move_on_after(_FAREWELL_S, shield=True):
                 await self._link.aclose()
+
+    def _refused(self, exc: RemoteProtocolError) -> None:
+        """The peer broke a rule. Of strangers dtnode.node.links tells, as far as is bearable."""
+        logger.log(
+            logging.INFO if self.peer is None else logging.WARNING,
+            "link %s: %s at %r was refused: %s",
+            self.link_id,
+            self.peer or "somebody",
+            self._link,
+            one_line(str(exc)),
+        )
+        self._end(str(exc))
 
     def _end(self, reason: str) -> None:
         self.close_reason = self.close_reason or reason
@@ -186,19 +224,30 @@ class Connection:
                 self._writing = False
                 await self._writable.wait()
                 self._writable, self._writing = trio.Event(), True
-                was_busy = self._session.queued_bytes >= _BUSY_BYTES
+                sent = False
                 while frames := self._session.frames_to_send(trio.current_time(), _WRITE_BYTES):
                     for frame in frames:
-                        await self._link.send(frame)
-                        self.traffic.counted(len(frame), incoming=False)
-                if was_busy:  # timers were left alone meanwhile
+                        await self._send(frame)
+                    sent = True
+                self._backlog_messages = 0
+                if sent:  # timers were left alone meanwhile
                     self._poke()
         except RemoteProtocolError as exc:  # the handshake took too long
-            self.close_reason = self.close_reason or str(exc)
+            self._refused(exc)
             scope.cancel()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self.close_reason = self.close_reason or f"the link broke: {exc}"
             scope.cancel()
+
+    async def _send(self, frame: bytes) -> None:
+        """BrokenResourceError: also where the link takes nothing for minutes."""
+        bitrate_bps = self._link.info.bitrate_bps
+        patience_s = _STALL_S + (8 * len(frame) / bitrate_bps if bitrate_bps else 0.0)
+        with trio.move_on_after(patience_s) as patience:
+            await self._link.send(frame)
+        if patience.cancelled_caught:
+            raise trio.BrokenResourceError(f"it took nothing for {patience_s:.0f} s")
+        self.traffic.counted(len(frame), incoming=False)
 
     async def _farewell(self) -> None:
         """The last frames (a Bye), if the link still takes them."""
@@ -232,7 +281,8 @@ class Connection:
         return None
 
     def _wake_at(self) -> float:
-        wakes = [self._session.next_wake_at()]
+        # While the writer is at work, it looks at the session's timers itself when it is done.
+        wakes = [None if self._writing else self._session.next_wake_at()]
         if self._sync is not None and self._session.queued_bytes < _BUSY_BYTES:
             wakes.append(self._sync.next_wake_at())
         return min((at for at in wakes if at is not None), default=float("inf"))
@@ -240,6 +290,8 @@ class Connection:
     # --- inputs
 
     async def _on_frame(self, frame: bytes, now: float) -> None:
+        if self._sync is not None:
+            self._sync.heard(now)
         for event in self._session.receive_frame(frame, now):
             match event:
                 case PeerAuthenticated(server_name=peer):
@@ -255,9 +307,9 @@ class Connection:
         self.on_proved()
         self._sync = PeerSync(peer=peer, info=self._link.info)
         self._work = self._work_for(peer)
+        self._sync.start((), (), trio.current_time())
         self._active = self._registry.authenticated(self)
         logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)
-        self._sync.start((), (), trio.current_time())
         if self._active:
             await self._begin_contact()
 
@@ -265,6 +317,7 @@ class Connection:
         assert self._work is not None
         self._contacted = True
         self._news.clear()
+        self._missed_news = False
         await self._apply(await self._worker.run(self._work.contact))
 
     async def _apply(self, view: PeerView) -> None:
@@ -283,16 +336,28 @@ class Connection:
     async def _on_news(self, now: float) -> None:
         if self._sync is None or self._session.state is not SessionState.AUTHENTICATED:
             return
+        if self._probe_wanted:
+            self._probe_wanted = False
+            await self._perform(self._sync.probe(now))
         if not self._active:
             self._news.clear()
             return
         if not self._contacted:
             await self._begin_contact()
+        if self._missed_news:
+            self._missed_news = False
+            await self._look_at_all_anew()
         for room_id in self._requests:
             await self._perform(self._sync.request_card(room_id, now))
         self._requests.clear()
         while self._news:
             await self._on_one_news(self._news.popleft())
+
+    async def _look_at_all_anew(self) -> None:
+        """Tells the Tips of all rooms again, and asks for the peer's."""
+        assert self._work is not None
+        work = self._work
+        await self._apply(await self._worker.run(lambda: work.view(frozenset())))
 
     async def _on_one_news(self, news: News) -> None:
         assert self._sync is not None
@@ -326,7 +391,7 @@ class Connection:
         assert work is not None
         match effect:
             case fx.Send(message=message):
-                self._session.send(message)
+                self._queue(message)
             case fx.TellTips(room_id=room_id, reply=reply):
                 tips = await run(lambda: work.tips(room_id, reply))
                 return [] if tips is None else sync.tips_known(tips, trio.current_time())
@@ -343,14 +408,11 @@ class Connection:
                 return sync.served(want, ids, not_here)
             case fx.Load():
                 version, pdus = await run(lambda: work.load(effect))
-                self.traffic.events_out += len(pdus)
                 return sync.loaded(effect, version, pdus, trio.current_time())
             case fx.TakeCard(card=card):
-                refused, missing, have = await run(lambda: work.take_card(card))
-                if refused is not None:
-                    logger.warning("%s: card of %s refused: %s", self.peer, card.room_id, refused)
-                self._registry.card_taken()
-                return sync.card_taken(card, missing, have, trio.current_time())
+                return await self._take_card(card)
+            case fx.OweCards():
+                return sync.owe_cards(await run(work.cards), trio.current_time())
             case fx.MakePublicCard(room_id=room_id):
                 card_made = await run(lambda: work.public_card(room_id))
                 return sync.public_card_made(room_id, card_made, trio.current_time())
@@ -359,27 +421,60 @@ class Connection:
             case fx.CardDelivered(event_id=event_id):
                 await run(lambda: work.told(event_id))
             case fx.NotFound(room_id=room_id, event_ids=event_ids):
-                logger.debug("%s hasn't %d events of %s", self.peer, len(event_ids), room_id)
+                shown = one_line(room_id)
+                logger.debug("%s hasn't %d events of %s", self.peer, len(event_ids), shown)
                 if not event_ids:
                     self._registry.card_taken()
             case fx.PeerClosed(reason=reason):
                 self._end(reason)
         return []
 
+    def _queue(self, message: Message) -> None:
+        """LimitError: the peer has this node say more than it takes."""
+        self._backlog_messages += 1
+        if (
+            self._session.queued_bytes > _MAX_BACKLOG_BYTES
+            or self._backlog_messages > _MAX_BACKLOG_MESSAGES
+        ):
+            raise LimitError(
+                f"{self._session.queued_bytes} bytes wait for the peer, which doesn't take them"
+            )
+        self._session.send(message)
+        if isinstance(message, Events):
+            self.traffic.events_out += len(message.pdus)
+
+    async def _take_card(self, card: RoomCard) -> list[fx.Effect]:
+        assert self._sync is not None
+        assert self._work is not None
+        work = self._work
+        refused, missing, have = await self._worker.run(lambda: work.take_card(card))
+        if refused is not None:
+            logger.warning(
+                "%s: card of %s refused: %s", self.peer, one_line(card.room_id), one_line(refused)
+            )
+        self._registry.card_taken()
+        now = trio.current_time()
+        return self._sync.card_taken(card, missing, have, now, refused=refused is not None)
+
     async def _ingest(self, effect: fx.Ingest) -> list[fx.Effect]:
         assert self._sync is not None
         assert self._work is not None
         work = self._work
-        try:
-            done = await self._worker.run(lambda: work.ingest(effect))
-        except PduError as exc:
-            logger.warning("%s sent events of %s: %s", self.peer, effect.room_id, exc)
-            done = None
+        done = await self._worker.run(lambda: work.ingest(effect))
         if done is None:
-            logger.info("%s sent events of %s, unknown here", self.peer, effect.room_id)
-            return self._sync.unknown_room(effect.room_id)
+            logger.warning(
+                "%s sent %d events of %s, a room (of version %s) unknown here: not kept",
+                self.peer,
+                len(effect.pdus),
+                one_line(effect.room_id),
+                one_line(effect.room_version),
+            )
+            return self._sync.unknown_room(effect)
         self.traffic.events_in += len(effect.pdus)
-        self._log(effect.room_id, done)
+        assert self.peer is not None
+        log_refused(self.peer, effect.room_id, done)
+        if not done.known:
+            return self._sync.unknown_room(effect)
         return self._sync.ingested(
             effect,
             event_ids=done.event_ids,
@@ -390,16 +485,3 @@ class Connection:
             have=done.have,
             now=trio.current_time(),
         )
-
-    def _log(self, room_id: str, done: Ingested) -> None:
-        for outcome in done.outcomes:
-            if outcome.verdict in (Verdict.DROPPED, Verdict.REJECTED) or outcome.soft_failed:
-                verdict = "soft-failed" if outcome.soft_failed else outcome.verdict.value
-                logger.warning(
-                    "%s: event %s of %s from %s: %s",
-                    verdict,
-                    outcome.event_id,
-                    room_id,
-                    self.peer,
-                    outcome.reason,
-                )

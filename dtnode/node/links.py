@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,13 +15,22 @@ from dtnode.errors import ConfigError
 from dtnode.link import Link, Transport, load_transport
 from dtnode.node.connection import Connection
 from dtnode.node.node import Node
+from dtnode.node.peer_log import one_line
 
 MIN_BACKOFF_S, MAX_BACKOFF_S, BACKOFF_FACTOR = 0.5, 30.0, 1.7
 """Between two tries to dial or to listen. The longest is short enough that two nodes that meet for
 a minute find each other; each is drawn between half and all of it, so that many don't dial at once.
 """
 
-MAX_STRANGERS = 64  # accepted connections of one link that haven't proved a name; 30 s each
+MAX_STRANGERS = 64
+"""Accepted connections of one link that haven't proved a name; 30 s each. With one more the oldest
+is closed: honest nodes, which prove theirs at once, get through between idle ones."""
+
+STEADY_S = 10.0
+"""A connection that lasted less is no reason to dial again at once: something ends it each time."""
+
+_LISTENING_PROOF_S = 1.0  # a listener that failed before, and hasn't again by then, is up
+_WARNINGS, _WARNINGS_S = 10, 60.0  # of strangers' refusals, for one link; more go to level info
 _PENDING_LINKS = 16  # accepted by a transport and not yet served; then it waits
 
 logger = logging.getLogger(__name__)
@@ -36,7 +46,8 @@ class LinkStatus:
     detail: str | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     stopped: trio.Event = field(default_factory=trio.Event)
-    unproved: set[Connection] = field(default_factory=set)
+    warned: deque[float] = field(default_factory=lambda: deque(maxlen=_WARNINGS))
+    unproved: dict[Connection, None] = field(default_factory=dict)
 
 
 class LinkManager:
@@ -96,22 +107,29 @@ class LinkManager:
             send, receive = trio.open_memory_channel[Link](_PENDING_LINKS)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._accept, status, receive)
-                if "dial" not in status.config.options:
-                    status.state, status.detail = "listening", None
-                try:
-                    async with send:
-                        await transport.run(send)
+                async with send, trio.open_nursery() as proof:
+                    if "dial" not in status.config.options:
+                        proof.start_soon(self._listening, status)
+                    failed = await _why_failed(transport, send)
+                    proof.cancel_scope.cancel()
+                if failed is None:
                     return  # nothing to accept on this kind of link
-                except ConfigError as exc:
-                    self._failed(status, str(exc))
+                self._failed(status, failed)
             await trio.sleep(backoff.next_s())
+
+    async def _listening(self, status: LinkStatus) -> None:
+        if status.state == "failed":
+            await trio.sleep(_LISTENING_PROOF_S)
+            logger.warning("link %s: works again", status.config.id)
+        status.state, status.detail = "listening", None
 
     async def _accept(self, status: LinkStatus, links: trio.MemoryReceiveChannel[Link]) -> None:
         async with links, trio.open_nursery() as nursery:
             async for link in links:
                 if len(status.unproved) >= MAX_STRANGERS:
-                    await link.aclose()
-                    continue
+                    oldest = next(iter(status.unproved))
+                    del status.unproved[oldest]
+                    oldest.close("too many others came that have yet to prove their names")
                 nursery.start_soon(partial(self._serve, status, link, initiator=False))
 
     # --- dialling
@@ -121,37 +139,69 @@ class LinkManager:
         while True:
             try:
                 link = await transport.dial(address)
+            except ConfigError as exc:
+                self._failed(status, str(exc))
             except OSError as exc:
                 status.state, status.detail = "dialling", f"{address} doesn't answer: {exc}"
             else:
                 status.state, status.detail = "connected", None
+                began = trio.current_time()
                 connection = await self._serve(status, link, initiator=True)
                 status.state = "dialling"
                 status.detail = connection.close_reason if connection else "an error, see the log"
-                if connection is not None and connection.peer is not None:
+                proved = connection is not None and connection.peer is not None
+                if proved and trio.current_time() >= began + STEADY_S:
                     backoff.reset()
             await trio.sleep(backoff.next_s())
 
     async def _serve(self, status: LinkStatus, link: Link, *, initiator: bool) -> Connection | None:
         """A bug met on one link must not take the node down: it is logged, None is returned."""
-        connection = self._node.connection(
-            link,
-            link_id=status.config.id,
-            initiator=initiator,
-            expected_peer=status.config.peer,
-            anyone=status.config.accept == "anyone",
-        )
-        status.unproved.add(connection)
-        connection.on_proved = lambda: status.unproved.discard(connection)
+        connection: Connection | None = None
         try:
+            connection = self._node.connection(
+                link,
+                link_id=status.config.id,
+                initiator=initiator,
+                expected_peer=status.config.peer,
+                anyone=status.config.accept == "anyone",
+            )
+            if not initiator:
+                status.unproved[connection] = None
+                connection.on_proved = partial(status.unproved.pop, connection, None)
             await connection.run()
         except Exception:
-            logger.exception("a connection ended by an error of this program")
+            logger.exception(
+                "link %s: %r ended by an error of this program", status.config.id, link
+            )
+            await trio.aclose_forcefully(link)
             return None
         finally:
-            status.unproved.discard(connection)
-        logger.info("link %s: %r ended: %s", status.config.id, link, connection.close_reason)
+            if connection is not None:
+                status.unproved.pop(connection, None)
+        level = logging.INFO if connection.peer else self._level_for_stranger(status)
+        reason = one_line(connection.close_reason or "no reason given")
+        logger.log(level, "link %s: %r ended: %s", status.config.id, link, reason)
         return connection
+
+    @staticmethod
+    def _level_for_stranger(status: LinkStatus) -> int:
+        """The operator should read why somebody was refused, but not without end."""
+        now = trio.current_time()
+        if len(status.warned) == _WARNINGS and now < status.warned[0] + _WARNINGS_S:
+            return logging.INFO
+        status.warned.append(now)
+        return logging.WARNING
+
+
+async def _why_failed(transport: Transport, links: trio.MemorySendChannel[Link]) -> str | None:
+    """Runs a transport; None: it has nothing (more) to accept."""
+    try:
+        await transport.run(links)
+    except ConfigError as exc:
+        return str(exc)
+    except OSError as exc:
+        return f"it doesn't work now ({exc}); it is tried again by itself"
+    return None
 
 
 class _Backoff:

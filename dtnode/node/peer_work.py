@@ -5,19 +5,26 @@ Plain functions run on the store's thread by dtnode.node.worker, one transaction
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from dtnode.errors import PduError
+from dtnode.matrix.pdu import Pdu
+from dtnode.node.card_sizes import fitting
 from dtnode.rooms import Outcome, Rooms, Verdict
 from dtnode.rooms.gaps import GapKind
 from dtnode.rooms.sharing import Comparison
 from dtnode.store import RoomKind, RoomRecord
+from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
 from dtnode.wire.limits import MAX_WANT_IDS
 from dtnode.wire.messages import RoomCard, Tips, Want
 
+logger = logging.getLogger(__name__)
+
 MAX_CONTENT_PULLS = 20  # whole copies asked of one peer in a contact
-MAX_CARDS_A_CONTACT = 100  # owed to one peer at a time; the rest follows at the next news
+MAX_MISSING = 5_000  # gaps looked at after a batch: many may be a liar's inventions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +50,17 @@ class PeerView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:
-    """outcomes: of the events, for the log. See PeerSync.ingested for the rest."""
+    """outcomes: of the events, for the log. known: whether the peer may learn that this node has
+    the room. altered: ids of those whose content is not what their hash says. See PeerSync.ingested
+    for the rest."""
 
     outcomes: tuple[Outcome, ...]
     event_ids: tuple[str, ...]
     missing: tuple[str, ...]
     refused: tuple[str, ...]
     have: tuple[str, ...]
+    known: bool
+    altered: frozenset[str]
 
     @property
     def judged(self) -> bool:
@@ -64,6 +75,8 @@ class PeerWork:
     def __init__(self, rooms: Rooms, peer: str) -> None:
         self._rooms = rooms
         self._peer = peer
+        self._proved: set[str] = set()  # rooms of this node that the peer showed to be in
+        self._too_large: set[str] = set()  # events whose cards the log speaks of already
 
     def contact(self) -> PeerView:
         """At the start of a contact."""
@@ -82,7 +95,7 @@ class PeerWork:
         return PeerView(
             shared=frozenset(room.room_id for room in shared),
             tips=tuple(sharing.tips_message(room, reply=told is not None) for room in fresh),
-            cards=tuple(sharing.cards_for(self._peer)[:MAX_CARDS_A_CONTACT]),
+            cards=self.cards(),
             offers={
                 room.room_id: ids
                 for room in shared
@@ -133,17 +146,90 @@ class PeerWork:
             return None
         received = self._rooms.receive(ingest.room_id, ingest.pdus, source=self._peer)
         outcomes = received.outcomes
-        missing = () if ingest.more else self._missing(room)
+        known = self._may_know(room, outcomes)
+        missing: tuple[str, ...] = ()
+        if known and not ingest.more:
+            missing = self._missing_now(room, outcomes)
         return Ingested(
             outcomes=(*outcomes, *received.released),
             event_ids=tuple(o.event_id for o in outcomes if o.event_id is not None),
             missing=missing,
             refused=received.evicted,
             have=self._have(room) if missing else (),
+            known=known,
+            altered=frozenset(self._altered(ingest.pdus, outcomes)),
         )
 
+    def _altered(self, pdus: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[str]:
+        """Kept in redacted form, but not because they came so."""
+        for data, outcome in zip(pdus, outcomes, strict=True):
+            if outcome.redacted and outcome.event_id is not None:
+                pdu = self._pdu(outcome.event_id)
+                if pdu is not None and pdu.redacted_form().canonical() != data:
+                    yield outcome.event_id
+
+    def _pdu(self, event_id: str) -> Pdu | None:
+        stored = self._rooms.store.events.get(event_id)
+        if stored is not None:
+            return stored.pdu
+        held = self._rooms.store.held.get(event_id)
+        return None if held is None else held.pdu
+
+    def _missing_now(self, room: RoomRecord, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+        """Gaps to ask the peer for: those of what it just sent come first, or the inventions of
+        somebody else would be asked for until nothing else is."""
+        found = {
+            missing.event_id for missing in self._rooms.store.held.missing(room.nid, MAX_MISSING)
+        }
+        of_batch = dict.fromkeys(id_ for outcome in outcomes for id_ in outcome.missing)
+        first = [id_ for id_ in of_batch if id_ in found]
+        return (*first, *(found - of_batch.keys()))
+
+    def _may_know(self, room: RoomRecord, outcomes: Iterable[Outcome]) -> bool:
+        """Whether the peer may learn that this node has the room: it takes part as far as is known
+        here, did so once, or shows events of others who do. Who guesses a room's id and sends own
+        events for it hears what it would hear if the room weren't here (DESIGN section 6)."""
+        if room.room_id in self._proved:
+            return True
+        known = (
+            self._had_part(room)
+            or self._is_expected(room)
+            or any(self._is_others_event(room, outcome) for outcome in outcomes)
+        )
+        if known:
+            self._proved.add(room.room_id)
+        return known
+
+    def _is_expected(self, room: RoomRecord) -> bool:
+        members = self._rooms.states.members_of_server(room.current_group, self._peer)
+        return any(event.membership in ("invite", "knock") for event in members.values())
+
+    def _had_part(self, room: RoomRecord) -> bool:
+        """Whether the peer is in the room or ever wrote in it."""
+        newest = self._rooms.store.events.newest_of_server
+        return self._rooms.sharing.is_shared(room, self._peer) or any(
+            (event := self._rooms.store.events.by_nid(nid)) is not None and event.accepted
+            for nid in newest(room.nid, self._peer)
+        )
+
+    def _is_others_event(self, room: RoomRecord, outcome: Outcome) -> bool:
+        """An event that the peer can't have made itself."""
+        if outcome.event_id is None or outcome.verdict is Verdict.DROPPED:
+            return False
+        if outcome.verdict is Verdict.ACCEPTED:
+            return True
+        pdu = self._pdu(outcome.event_id)
+        if pdu is None or pdu.sender_server == self._peer:
+            return False
+        joined = self._rooms.states.joined_servers(room.current_group)
+        return pdu.sender_server in joined | {self._rooms.own_name}
+
     def serve(self, want: Want) -> tuple[list[str], list[str]]:
-        return self._rooms.sharing.serve(self._peer, want)
+        asked = tuple(dict.fromkeys(want.event_ids))
+        room = self._rooms.room(want.room_id)
+        if room is None or not self._had_part(room):
+            return [], list(asked)  # the same in both cases, and cheap
+        return self._rooms.sharing.serve(self._peer, replace(want, event_ids=asked))
 
     def load(self, load: Load) -> tuple[str, list[tuple[str, bytes]]]:
         """(room version, PDUs)"""
@@ -163,8 +249,40 @@ class PeerWork:
         missing = () if room is None else self._missing(room)
         return None, missing, () if room is None else self._have(room)
 
+    def cards(self) -> tuple[RoomCard, ...]:
+        """Owed to the peer, as many as are sent at a time and at least one."""
+        chosen: list[RoomCard] = []
+        size = 0
+        for card in self._rooms.sharing.cards_for(self._peer):
+            fits = self._fitting(card)
+            if fits is None:
+                continue
+            size += card_bytes(fits)
+            if chosen and size > MAX_FLYING_BYTES:
+                break
+            chosen.append(fits)
+        return tuple(chosen)
+
     def public_card(self, room_id: str) -> RoomCard | None:
-        return self._rooms.sharing.public_card(room_id)
+        card = self._rooms.sharing.public_card(room_id)
+        return None if card is None else self._fitting(card)
+
+    def _fitting(self, card: RoomCard) -> RoomCard | None:
+        fits = fitting(self._rooms.store, card)
+        if fits is not card and card.event_id not in self._too_large:
+            self._too_large.add(card.event_id)
+            logger.warning(
+                "the card for %s in %s, with %d events in %d bytes, is too large for a message%s",
+                card.event_id,
+                card.room_id,
+                len(card.pdus),
+                sum(map(len, card.pdus)),
+                ": its server can't be told; the room's power levels and memberships have changed"
+                " too often, start a new room"
+                if fits is None
+                else ": it goes with less of the room's state",
+            )
+        return fits
 
     def delivered(self, room_id: str, event_ids: tuple[str, ...]) -> None:
         self._rooms.sharing.acknowledged(self._peer, room_id, event_ids)

@@ -7,6 +7,7 @@ simulations.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ from dtnode.errors import StoreError
 from dtnode.store import Store
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 MAX_JOBS_A_COMMIT = 200  # bounds how long the first of them waits for the fsync
 _QUEUE = 1_000  # callers beyond that wait before they queue
@@ -93,11 +96,15 @@ class StoreWorker:
             with self._store.transaction():
                 for job in jobs:
                     self._run_one(job)
-            return self._news()
         except Exception as exc:  # noqa: BLE001 - whatever it was, every caller must hear of it
             for job in jobs:
                 if job.error is None:
                     job.error = exc
+            return None
+        try:
+            return self._news()
+        except StoreError as exc:  # it is stored all the same; the next commit tells of it
+            logger.error("what is new can't be looked up: %s", exc)
             return None
 
     def _run_one(self, job: _Job) -> None:

@@ -72,6 +72,11 @@ class TakeCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OweCards:
+    """The cards sent so far have arrived: are more owed to the peer? -> PeerSync.owe_cards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MakePublicCard:
     """A public room's card, if it is one -> PeerSync.public_card_made."""
 
@@ -118,6 +123,7 @@ Effect = (
     | Serve
     | Load
     | TakeCard
+    | OweCards
     | MakePublicCard
     | Delivered
     | CardDelivered

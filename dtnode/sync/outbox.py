@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
+from dtnode.sync.timing import MAX_ATTEMPTS, MAX_IN_FLIGHT, retry_at
+
 MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
-MAX_IN_FLIGHT = 4  # batches: enough to keep a fast link busy while the other end syncs its disk
 BATCH_EVENTS = 100  # dtnode.wire.limits.MAX_EVENTS_PDUS; one transaction at the other end
 
 
@@ -43,10 +44,14 @@ class Outbox:
     def __len__(self) -> int:
         return self._queued
 
+    @property
+    def flying_bytes(self) -> int:
+        return sum(sent.size_bytes for sent in self.in_flight.values())
+
     def add(self, room_id: str, event_ids: Iterable[str]) -> None:
         """Queues ids behind those of the room that wait already; parents come before children.
         Over the bound the room is marked in `overflowed`: its Tips must be told again."""
-        queue = self._rooms.setdefault(room_id, OrderedDict())
+        queue = self._rooms.get(room_id, OrderedDict())
         flying = self._flying_ids(room_id)
         for event_id in event_ids:
             if self._queued >= MAX_QUEUED_IDS:
@@ -55,6 +60,8 @@ class Outbox:
             if event_id not in queue and event_id not in flying:
                 queue[event_id] = None
                 self._queued += 1
+        if queue:
+            self._rooms[room_id] = queue
 
     def discard(self, room_id: str, event_ids: Iterable[str]) -> None:
         """The peer has these already: it sent them."""
@@ -79,18 +86,21 @@ class Outbox:
             for event_id in ids:
                 del queue[event_id]
             self._queued -= len(ids)
-            self._rooms[room_id] = queue  # to the end of the line
+            if queue:
+                self._rooms[room_id] = queue  # to the end of the line
             return room_id, ids
         return None
 
     def put_back(self, room_id: str, event_ids: Iterable[str]) -> None:
         """Ids taken but not sent, to the front of the room's queue."""
-        queue = self._rooms.setdefault(room_id, OrderedDict())
+        queue = self._rooms.get(room_id, OrderedDict())
         for event_id in reversed(tuple(event_ids)):
             if event_id not in queue:
                 queue[event_id] = None
                 self._queued += 1
             queue.move_to_end(event_id, last=False)
+        if queue:
+            self._rooms[room_id] = queue
 
     def forget(self, room_id: str) -> None:
         """The peer takes nothing of this room."""
@@ -98,6 +108,14 @@ class Outbox:
         self.overflowed.discard(room_id)
         for batch in [b for b, sent in self.in_flight.items() if sent.room_id == room_id]:
             del self.in_flight[batch]
+
+    def overdue(self, now: float, timeout_s: float) -> list[InFlight] | None:
+        """Batches to send again now; None: one was sent too often, nobody is there."""
+        late = [sent for sent in self.in_flight.values() if sent.due <= now]
+        for sent in late:
+            sent.attempts += 1
+            sent.due = retry_at(now, timeout_s, sent.attempts)
+        return None if any(sent.attempts >= MAX_ATTEMPTS for sent in late) else late
 
     def has_queued(self, room_id: str) -> bool:
         return bool(self._rooms.get(room_id))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from dtnode.errors import LimitError
 from dtnode.link_info import LinkInfo
+from dtnode.sync.cards import MAX_REFUSED, Cards, card_bytes
 from dtnode.sync.effects import (
     CardDelivered,
     Compare,
@@ -26,6 +27,7 @@ from dtnode.sync.effects import (
     Load,
     MakePublicCard,
     NotFound,
+    OweCards,
     PeerClosed,
     Send,
     Serve,
@@ -36,10 +38,12 @@ from dtnode.sync.effects import (
 from dtnode.sync.outbox import InFlight, Outbox
 from dtnode.sync.timing import (
     MAX_ATTEMPTS,
+    airtime_s,
     answer_timeout_s,
     batch_bytes,
     retry_at,
     tips_timeout_s,
+    window_bytes,
 )
 from dtnode.sync.wants import Wants
 from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_WANT_IDS
@@ -57,8 +61,9 @@ from dtnode.wire.messages import (
     Want,
 )
 
-QUIET_S = 60.0  # silence after which a Ping is sent: keepalives at most one a minute
-DEAD_S = 180.0  # silence after which the link counts as dead
+QUIET_S = 60.0  # silence after which a Ping is sent, and the next: at most one a minute
+DEAD_S = 180.0  # silence, beyond the airtime of what is under way, that makes a link count as dead
+PROBE_S = 20.0  # the same, for a link whose peer has come over another one
 MAX_TIPS_ATTEMPTS = 4  # askings for Tips that may be lost, before they count as withheld
 MAX_BAD_EVENTS = 1_000  # dropped events in a row before a peer is taken for a flooder
 MAX_BROUGHT = 20_000  # ids remembered so that they aren't sent back; more come back as duplicates
@@ -75,13 +80,6 @@ class _Room:
     retell: bool = False
 
 
-@dataclass(slots=True)
-class _SentCard:
-    card: RoomCard
-    due: float
-    attempts: int = 0
-
-
 class PeerSync:
     def __init__(self, *, peer: str, info: LinkInfo) -> None:
         self.peer = peer
@@ -89,22 +87,22 @@ class PeerSync:
         self._rooms: dict[str, _Room] = {}
         self._outbox = Outbox()
         self._wants = Wants()
-        self._cards: dict[tuple[str, str], _SentCard] = {}
-        self._requests: dict[str, float] = {}
+        self._cards = Cards()
         self._next_batch = 1
         self._batch_bytes = batch_bytes(info)
+        self._window_bytes = window_bytes(info)
         self._loading: str | None = None
         self._bad_events = 0
         self._brought: OrderedDict[str, None] = OrderedDict()
         self._last_heard = 0.0
-        self._pinged_at: float | None = None
-        self._closed = False
+        self._pinged_at = 0.0
+        self._probed_at: float | None = None
 
     # --- what the caller tells it
 
     def start(self, tips: Sequence[Tips], cards: Sequence[RoomCard], now: float) -> list[Effect]:
         """The contact begins: this node's Tips of shared rooms, cards the peer is owed."""
-        self._last_heard = now
+        self.heard(now)
         effects: list[Effect] = []
         for room_tips in tips:
             effects += self.tips_known(room_tips, now)
@@ -125,12 +123,11 @@ class PeerSync:
         return [TellTips(room_id=room_id, reply=True)]
 
     def owe_cards(self, cards: Sequence[RoomCard], now: float) -> list[Effect]:
+        """Answer to OweCards too. What doesn't fit is asked for when the others have arrived."""
         effects: list[Effect] = []
-        for card in cards:
-            key = (card.room_id, card.event_id)
-            if key not in self._cards:
-                self._cards[key] = _SentCard(card, now + self._timeout(_card_bytes(card)))
-                effects.append(Send(message=card))
+        for card in self._cards.choose(cards):
+            self._cards.sent(card, now + self._timeout(card_bytes(card)))
+            effects.append(Send(message=card))
         return effects
 
     def push(self, room_id: str, event_ids: Iterable[str]) -> list[Effect]:
@@ -139,7 +136,7 @@ class PeerSync:
         return self._fill()
 
     def request_card(self, room_id: str, now: float) -> list[Effect]:
-        self._requests[room_id] = now + self._timeout(_SMALL_BYTES)
+        self._cards.requests[room_id] = now + self._timeout(_SMALL_BYTES)
         return [Send(message=CardRequest(room_id=room_id))]
 
     def want(
@@ -165,16 +162,28 @@ class PeerSync:
         """Nothing waits to be sent, answered or pulled."""
         return (
             not self.lacks()
-            and not self._cards
+            and not len(self._cards)
             and self._wants.next_due() is None
             and all(room.ask_at is None for room in self._rooms.values())
         )
 
+    def heard(self, now: float) -> None:
+        """Anything came from the peer: large messages take long on slow links."""
+        self._last_heard = now
+        self._pinged_at = now
+        self._probed_at = None
+
+    def probe(self, now: float) -> list[Effect]:
+        """The peer has come over another link: is it still at the end of this one?"""
+        if self._probed_at is not None:
+            return []
+        self._probed_at = now
+        return [Send(message=Ping(reply=True))]
+
     # --- messages from the peer
 
     def receive(self, message: Message, now: float) -> list[Effect]:
-        self._last_heard = now
-        self._pinged_at = None
+        self.heard(now)
         handle = self._handlers.get(type(message))
         assert handle is not None, "the session keeps other messages to itself"
         return handle(self, message)
@@ -211,23 +220,25 @@ class PeerSync:
         return [Serve(want=message)]
 
     def _on_not_here(self, message: NotHere) -> list[Effect]:
-        self._requests.pop(message.room_id, None)
+        self._cards.requests.pop(message.room_id, None)
         if not message.event_ids:  # the room isn't there at all
             self._outbox.forget(message.room_id)
         self._wants.not_there(message.room_id, message.event_ids)
         return [NotFound(room_id=message.room_id, event_ids=message.event_ids)]
 
     def _on_card(self, card: RoomCard) -> list[Effect]:
-        self._requests.pop(card.room_id, None)
-        return [TakeCard(card=card)]
+        if self._cards.is_worth_a_look(card):
+            return [TakeCard(card=card)]
+        return [Send(message=CardAck(room_id=card.room_id, event_id=card.event_id))]
 
     def _on_card_request(self, message: CardRequest) -> list[Effect]:
         return [MakePublicCard(room_id=message.room_id)]
 
     def _on_card_ack(self, message: CardAck) -> list[Effect]:
-        if self._cards.pop((message.room_id, message.event_id), None) is None:
+        if not self._cards.acknowledged((message.room_id, message.event_id)):
             return []
-        return [CardDelivered(room_id=message.room_id, event_id=message.event_id)]
+        done = CardDelivered(room_id=message.room_id, event_id=message.event_id)
+        return [done] if len(self._cards) else [done, OweCards()]
 
     def _on_ping(self, message: Ping) -> list[Effect]:
         return [Send(message=Ping(reply=False))] if message.reply else []
@@ -250,9 +261,10 @@ class PeerSync:
         """Answer to Compare or Speculate: what the peer lacks, parents first. cut: there is more.
 
         What this node lacks, the peer finds by our Tips and pushes."""
-        room = self._room(room_id)
-        room.retell = room.retell or cut
-        self._outbox.add(room_id, to_send)
+        if to_send:  # of a room that the peer just names nothing is remembered
+            room = self._room(room_id)
+            room.retell = room.retell or cut
+            self._outbox.add(room_id, to_send)
         return self._fill()
 
     def ingested(
@@ -271,9 +283,7 @@ class PeerSync:
         build on that are nowhere here. judged: at least one was accepted or rejected. dropped: how
         many were refused for good. have: what a Want may name as known. LimitError: a flood."""
         room_id = ingest.room_id
-        self._bad_events = self._bad_events + dropped if dropped and not judged else 0
-        if self._bad_events > MAX_BAD_EVENTS:
-            raise LimitError(f"{self._bad_events} events in a row were no good")
+        self._count_bad(dropped, judged=judged)
         self._wants.came(room_id, event_ids)
         self._outbox.discard(room_id, event_ids)
         self._remember_brought(event_ids)
@@ -285,9 +295,16 @@ class PeerSync:
             effects += self.want(room_id, missing, have, now)
         return effects
 
-    def unknown_room(self, room_id: str) -> list[Effect]:
-        """Answer to Ingest where this node has no part in the room: nothing was kept."""
-        return [Send(message=NotHere(room_id=room_id, event_ids=()))]
+    def unknown_room(self, ingest: Ingest) -> list[Effect]:
+        """Answer to Ingest where the peer isn't to learn whether this node has a part in the room:
+        it hasn't, or the peer shows none of its own. LimitError: a flood."""
+        self._count_bad(len(ingest.pdus), judged=False)
+        return [Send(message=NotHere(room_id=ingest.room_id, event_ids=()))]
+
+    def _count_bad(self, dropped: int, *, judged: bool) -> None:
+        self._bad_events = 0 if judged else self._bad_events + dropped
+        if self._bad_events > MAX_BAD_EVENTS:
+            raise LimitError(f"{self._bad_events} events in a row were no good")
 
     def served(self, want: Want, event_ids: Sequence[str], not_here: Sequence[str]) -> list[Effect]:
         """Answer to Serve."""
@@ -328,9 +345,19 @@ class PeerSync:
         return [Send(message=_events(sent)), *self._fill()]
 
     def card_taken(
-        self, card: RoomCard, missing: Sequence[str], have: Sequence[str], now: float
+        self,
+        card: RoomCard,
+        missing: Sequence[str],
+        have: Sequence[str],
+        now: float,
+        *,
+        refused: bool = False,
     ) -> list[Effect]:
-        """Answer to TakeCard, kept or refused: either way it needn't come again."""
+        """Answer to TakeCard, kept or refused: either way it needn't come again. LimitError: a
+        flood of cards that are no good."""
+        self._cards.refused += refused
+        if self._cards.refused > MAX_REFUSED:
+            raise LimitError(f"{self._cards.refused} cards were no good")
         ack = CardAck(room_id=card.room_id, event_id=card.event_id)
         effects: list[Effect] = [Send(message=ack), *self.want(card.room_id, missing, have, now)]
         if card.kind is CardKind.REMOVAL:  # the peer may not know what is against it
@@ -347,55 +374,27 @@ class PeerSync:
 
     def next_wake_at(self) -> float:
         """When `wake` must be called, whatever happens until then."""
-        dues = [self._last_heard + (QUIET_S if self._pinged_at is None else DEAD_S)]
+        dues = [self._pinged_at + QUIET_S, self._dead_at()]
         dues += [sent.due for sent in self._outbox.in_flight.values()]
-        dues += [card.due for card in self._cards.values()]
+        dues += self._cards.dues()
         dues += [room.ask_at for room in self._rooms.values() if room.ask_at is not None]
-        dues += self._requests.values()
         want_due = self._wants.next_due()
         return min(dues if want_due is None else [*dues, want_due])
 
     def wake(self, now: float) -> list[Effect]:
         """Repeats what wasn't answered in time; gives a silent peer up."""
-        if now >= self._last_heard + DEAD_S:
-            return [PeerClosed(reason=f"nothing heard for {DEAD_S:.0f} s")]
+        if now >= self._dead_at():
+            return [PeerClosed(reason=f"nothing heard for {now - self._last_heard:.0f} s")]
         effects: list[Effect] = []
-        if now >= self._last_heard + QUIET_S and self._pinged_at is None:
+        if now >= self._pinged_at + QUIET_S:
             self._pinged_at = now
             effects.append(Send(message=Ping(reply=True)))
-        return (
-            effects
-            + self._repeat_batches(now)
-            + self._repeat_cards(now)
-            + self._ask_tips_again(now)
-            + self._want_again(now)
-            + self._fill()
-        )
-
-    def _repeat_batches(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for sent in list(self._outbox.in_flight.values()):
-            if sent.due > now:
-                continue
-            sent.attempts += 1
-            if sent.attempts >= MAX_ATTEMPTS:
-                return [PeerClosed(reason="events were never acknowledged")]
-            sent.due = retry_at(now, self._timeout(sent.size_bytes), sent.attempts)
-            effects.append(Send(message=_events(sent)))
-        return effects
-
-    def _repeat_cards(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for key, sent in list(self._cards.items()):
-            if sent.due > now:
-                continue
-            sent.attempts += 1
-            if sent.attempts >= MAX_ATTEMPTS:
-                del self._cards[key]  # owed still: the next contact begins with it
-                continue
-            sent.due = retry_at(now, self._timeout(_card_bytes(sent.card)), sent.attempts)
-            effects.append(Send(message=sent.card))
-        return effects
+        batches = self._outbox.overdue(now, self._timeout(0))
+        if batches is None:
+            return [PeerClosed(reason="events were never acknowledged")]
+        effects += [Send(message=_events(sent)) for sent in batches]
+        effects += [Send(message=card) for card in self._cards.overdue(now, self._timeout(0))]
+        return effects + self._ask_tips_again(now) + self._want_again(now) + self._fill()
 
     def _ask_tips_again(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -412,8 +411,6 @@ class PeerSync:
         return effects
 
     def _want_again(self, now: float) -> list[Effect]:
-        for room_id in [room_id for room_id, due in self._requests.items() if due <= now]:
-            del self._requests[room_id]
         again_at = retry_at(now, self._timeout(_SMALL_BYTES), 1)
         return [
             Send(message=Want(room_id=room_id, event_ids=ids, have=self._wants.have[room_id]))
@@ -435,7 +432,18 @@ class PeerSync:
             self._brought.popitem(last=False)
 
     def _timeout(self, sent_bytes: int) -> float:
-        return answer_timeout_s(self._info, sent_bytes)
+        """For an answer to that many bytes, sent after all that is under way."""
+        return answer_timeout_s(self._info, sent_bytes + self._flying_bytes())
+
+    def _dead_at(self) -> float:
+        patience_s = DEAD_S + airtime_s(self._info, self._flying_bytes())
+        dead_at = self._last_heard + patience_s
+        if self._probed_at is None:
+            return dead_at
+        return min(dead_at, self._probed_at + patience_s - DEAD_S + PROBE_S)
+
+    def _flying_bytes(self) -> int:
+        return self._outbox.flying_bytes + self._cards.flying_bytes
 
     def _new_batch(self) -> int:
         batch = self._next_batch
@@ -444,7 +452,7 @@ class PeerSync:
 
     def _fill(self) -> list[Effect]:
         """Starts loading one more batch, if there is room for it."""
-        if self._loading is not None:
+        if self._loading is not None or self._outbox.flying_bytes >= self._window_bytes:
             return []
         found = self._outbox.next_ids()
         if found is None:
@@ -473,7 +481,3 @@ def _events(sent: InFlight) -> Events:
         pdus=sent.pdus,
         more=sent.more,
     )
-
-
-def _card_bytes(card: RoomCard) -> int:
-    return sum(map(len, card.pdus)) + _SMALL_BYTES

@@ -53,9 +53,11 @@ class Wants:
             asked.pop(event_id, None)
 
     def not_there(self, room_id: str, event_ids: Iterable[str]) -> None:
-        self.came(room_id, event_ids)
+        """Only what was asked for counts: a peer can't fill this with inventions."""
+        asked = self._asked.get(room_id, {})
         if len(self._not_there) < MAX_NOT_THERE:
-            self._not_there.update(event_ids)
+            self._not_there.update(event_id for event_id in event_ids if event_id in asked)
+        self.came(room_id, event_ids)
 
     def progress(self, room_id: str) -> None:
         """Something was judged: the chain of unknown parents has an end."""
