@@ -35,9 +35,8 @@ def _key(server_name: str) -> bytes:
 
 
 def check_event(line: bytes) -> tuple[str, bytes]:
-    """(event id, canonical JSON) of a line that must be good."""
+    """(event id, the line) of a line that must be good."""
     event = orjson.loads(line)
-    canonical = orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
     signatures, hashes = event.pop("signatures"), event.pop("hashes")
     content = sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).digest()
     assert b64decode(hashes["sha256"] + "=") == content
@@ -49,20 +48,23 @@ def check_event(line: bytes) -> tuple[str, bytes]:
     server = event["sender"].partition(":")[2]
     signature = b64decode(signatures[server]["ed25519:1"] + "==")
     crypto_sign_open(signature + signed, _key(server))
-    return "$" + urlsafe_b64encode(sha256(signed).digest())[:-1].decode(), canonical
+    return "$" + urlsafe_b64encode(sha256(signed).digest())[:-1].decode(), line
 
 
-def ingest(path: Path | None, lines: Sequence[bytes], batch: int) -> None:
-    """All lines into a new database; every event is durable when its batch is done."""
-    database = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
+def open_database(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(
         "CREATE TABLE events (nid INTEGER PRIMARY KEY, event_id TEXT UNIQUE, pdu BLOB)"
     )
+    return database
+
+
+def ingest(database: sqlite3.Connection, lines: Sequence[bytes], batch: int) -> None:
+    """Every event is durable when its batch is done."""
     for start in range(0, len(lines), batch):
         rows = [check_event(line) for line in lines[start : start + batch]]
         database.execute("BEGIN IMMEDIATE")
         database.executemany("INSERT INTO events (event_id, pdu) VALUES (?, ?)", rows)
         database.execute("COMMIT")
-    database.close()

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +44,37 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Of one piece of work: wall time, and processor time of the whole process."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Spent(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
+
+
 def seconds_each(work: Callable[[], object], *, budget_s: float = 0.3, repeats: int = 5) -> float:
-    """Median wall time of one call of something short, over `repeats` rounds of many calls."""
-    once = max(seconds(work), 1e-7)
+    """Median processor time of one call of something short, over `repeats` rounds of many calls."""
+    once = max(spent(work).cpu_s, 1e-7)
     calls = max(1, int(budget_s / repeats / once))
 
     def many() -> None:
         for _ in range(calls):
             work()
 
-    return statistics.median(seconds(many) / calls for _ in range(repeats))
+    return statistics.median(spent(many).cpu_s / calls for _ in range(repeats))
 
 
-def interleaved(works: Sequence[Callable[[], float]], repeats: int) -> list[list[float]]:
+def interleaved(works: Sequence[Callable[[], T]], repeats: int) -> list[list[T]]:
     """Results of each work over `repeats` rounds that run all of them in turn, so that whatever
     else the machine does hits all alike."""
-    found: list[list[float]] = [[] for _ in works]
+    found: list[list[T]] = [[] for _ in works]
     for _ in range(repeats):
         for results, work in zip(found, works, strict=True):
             results.append(work())

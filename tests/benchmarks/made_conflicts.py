@@ -1,0 +1,119 @@
+"""Two branches of one room to resolve: unsigned events, made for dtnode.matrix alone.
+
+A room with members, a tenth of them moderators by name in the power levels, splits; each side
+writes state for itself: mostly room state of moderators (both sides the same keys, half of the
+time), some profile changes and kicks, and a power levels change in every ten events.
+"""
+
+from __future__ import annotations
+
+import random
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from dtnode.matrix.event_auth import auth_types_for_event
+from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+
+State = dict[StateKey, str]
+ALICE = "@alice:a.test"
+
+
+@dataclass
+class Conflict:
+    """An EventSource with two states to resolve."""
+
+    version: RoomVersion
+    events: dict[str, Pdu] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
+    _room_id: str = "!room:a.test"
+
+    def event(self, event_id: str, /) -> Pdu:
+        return self.events[event_id]
+
+    def order(self, event_id: str, /) -> int:
+        return self.orders[event_id]
+
+    @property
+    def conflicted(self) -> int:
+        """Events that the two states name for keys on which they differ."""
+        one, other = self.states
+        return len(set(one.values()) ^ set(other.values()))
+
+    def add(self, state: State, sender: str, type_: str, key: str, content: dict[str, Any]) -> None:
+        json: dict[str, Any] = {
+            "type": type_,
+            "sender": sender,
+            "state_key": key,
+            "content": content,
+            "room_id": self._room_id,
+            "prev_events": [],
+            "auth_events": [],
+            "depth": 1,
+            "origin_server_ts": 1_700_000_000_000 + len(self.events),
+        }
+        wanted = auth_types_for_event(Pdu(json, "$draft", self.version, redacted=False))
+        if self.version.room_id_is_create_hash:
+            wanted -= {("m.room.create", "")}
+        json["auth_events"] = [state[name] for name in sorted(wanted) if name in state]
+        digest = sha256(f"{len(self.events)}".encode()).digest()
+        event_id = "$" + urlsafe_b64encode(digest).decode().rstrip("=")
+        if type_ == "m.room.create" and self.version.room_id_is_create_hash:
+            self._room_id = "!" + event_id[1:]
+        self.orders[event_id] = len(self.events)
+        self.events[event_id] = Pdu(json, event_id, self.version, redacted=False)
+        state[type_, key] = event_id
+
+
+def two_branches(version_id: str, members: int, written: int) -> Conflict:
+    """`written` state events after the split, half of them on each side."""
+    conflict = Conflict(version=ROOM_VERSIONS[version_id])
+    people = [f"@member{number:04}:{'abcde'[number % 5]}.test" for number in range(members - 1)]
+    moderators = people[::10]
+    common: State = {}
+    creator = {} if conflict.version.implicit_room_creator else {"creator": ALICE}
+    conflict.add(
+        common, ALICE, "m.room.create", "", {"room_version": conflict.version.identifier, **creator}
+    )
+    conflict.add(common, ALICE, "m.room.member", ALICE, {"membership": "join"})
+    levels: dict[str, Any] = {"users": dict.fromkeys(moderators, 50), "events": {}}
+    if not conflict.version.privileged_creators:
+        levels["users"][ALICE] = 100
+    conflict.add(common, ALICE, "m.room.power_levels", "", levels)
+    conflict.add(common, ALICE, "m.room.join_rules", "", {"join_rule": "public"})
+    for person in people:
+        conflict.add(common, person, "m.room.member", person, {"membership": "join"})
+    rng = random.Random(f"{version_id} {members} {written}")
+    conflict.states = [dict(common), dict(common)]
+    for number in range(written):
+        side = number % 2
+        _write(conflict, side, number // 2, rng, moderators, people)
+    return conflict
+
+
+def _write(
+    conflict: Conflict,
+    side: int,
+    number: int,
+    rng: random.Random,
+    moderators: list[str],
+    people: list[str],
+) -> None:
+    state = conflict.states[side]
+    moderator = rng.choice(moderators)
+    if number % 10 == 0:
+        levels = conflict.events[state["m.room.power_levels", ""]].content
+        events = {**levels["events"], f"org.test.{rng.randrange(20)}": rng.randrange(50)}
+        conflict.add(state, ALICE, "m.room.power_levels", "", {**levels, "events": events})
+    elif number % 10 == 1:
+        person = rng.choice(people)
+        membership = "join" if person in moderators or rng.random() < 0.5 else "leave"
+        sender = person if membership == "join" else moderator
+        content = {"membership": membership, "displayname": f"{number}"}
+        conflict.add(state, sender, "m.room.member", person, content)
+    else:
+        key = f"{number}" if number % 2 else f"{side} {number}"
+        conflict.add(state, moderator, "org.test.item", key, {"text": f"item {number}"})
