@@ -143,7 +143,7 @@ class Names:
         server = given.get(text)
         for matches in (
             [p for p in people if server is not None and server_name_of(p.user_id) == server],
-            [p for p in people if p.label == text or split_user_id(p.user_id)[0] == text],
+            [p for p in people if _is_called(p, text)],
             [
                 p
                 for p in people
@@ -159,6 +159,12 @@ class Names:
             f"nobody here is called {text!r}: use a user id (@name:server), or name one with:"
             " dtnode peer name"
         )
+
+
+def _is_called(person: Person, text: str) -> bool:
+    """By label, with or without the characters that tell it apart, or by the id's local part."""
+    short = f"{text} ({server_name_of(person.user_id)[:_KEY_LABEL]})"
+    return person.label in (text, short) or split_user_id(person.user_id)[0] == text
 
 
 def _told_apart(names: Mapping[str, str]) -> list[Person]:

@@ -138,11 +138,13 @@ class Rooms:
             if self.store.rooms.get(room_id) is None:
                 self.store.rooms.add(room_id, ROOM_VERSIONS[version.identifier], RoomKind.COMPLETE)
             received = self.receive(room_id, lines[1:], source="import")
+            room = self.store.rooms.get(room_id)
+            if room is None or not self.store.rooms.tips(room.nid):
+                raise FormatError(f"its m.room.create is no good: {received.outcomes[0].reason}")
+        released = {outcome.event_id: outcome for outcome in received.released}
         for outcome in received.outcomes:
-            counts[outcome.verdict.value] += 1
-        released = len(received.released)
-        counts[Verdict.HELD.value] -= min(released, counts[Verdict.HELD.value])
-        for outcome in received.released:
+            if outcome.verdict is Verdict.HELD:
+                outcome = released.get(outcome.event_id, outcome)
             counts[outcome.verdict.value] += 1
         return room_id, counts
 

@@ -15,7 +15,7 @@ from dtnode.rooms.local import NewRoom
 from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import FIRST_TS_MS, RoomBuilder, user_id_for
 
-VERSIONS = ("10", "11", "12")
+VERSIONS = ("3", "6", "9", "10", "11", "12")
 DAY_MS = 86_400_000
 
 

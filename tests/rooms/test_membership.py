@@ -16,7 +16,7 @@ from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import user_id_for
 from dtnode.wire.messages import CardKind, RoomCard
 
-VERSIONS = ("10", "11", "12")
+VERSIONS = ("3", "6", "9", "10", "11", "12")
 
 
 def invited(version: str = "12", **options: object) -> tuple[str, Node, Node]:

@@ -19,7 +19,7 @@ from dtnode.store import RoomKind
 from dtnode.store import held as held_module
 from dtnode.testing.rooms_builder import RoomBuilder
 
-VERSIONS = ("10", "11", "12")
+VERSIONS = ("3", "6", "9", "10", "11", "12")
 
 
 def tampered(pdu: Pdu) -> bytes:
@@ -259,6 +259,7 @@ def blanked_power_levels(version: str) -> tuple[RoomBuilder, Pdu, list[Pdu]]:
 def test_a_whole_copy_that_comes_late_gives_the_same_verdicts(version: str) -> None:
     """Trap: before version 11 redaction takes `invite` from power levels, so that the redacted copy
     is rejected and the whole one isn't."""
+    loses_invite = int(version) < 11
     room, changed, rest = blanked_power_levels(version)
     assert room.room_id is not None
     assert not room.rejected
@@ -269,19 +270,48 @@ def test_a_whole_copy_that_comes_late_gives_the_same_verdicts(version: str) -> N
         late.store.rooms.add(room.room_id, room.version, RoomKind.COMPLETE)
     late.receive(room.room_id, room.canonical(known))
     outcome = outcome_of(late, room.room_id, tampered(changed))
-    assert (outcome.verdict is Verdict.REJECTED) == (version == "10")
+    assert (outcome.verdict is Verdict.REJECTED) == loses_invite
     late.receive(room.room_id, room.canonical(rest[1:]))
     assert [gap.event_id for gap in late.rooms.gaps(late.room(room.room_id))] == [changed.event_id]
-    assert (late.view(room.room_id) == straight.view(room.room_id)) == (version != "10")
+    assert (late.view(room.room_id) == straight.view(room.room_id)) == (not loses_invite)
 
     received = late.receive(room.room_id, [changed.canonical()])
     assert late.view(room.room_id) == straight.view(room.room_id)
     assert late.bodies(room.room_id) == straight.bodies(room.room_id)
     judged_anew = [outcome.event_id for outcome in received.released]
-    assert (changed.event_id in judged_anew) == (version == "10")
+    assert (changed.event_id in judged_anew) == loses_invite
     shown = late.rooms.timeline.since(late.room(room.room_id), 0, 10_000, 1000)
     positions = [event.position for event in shown]
     assert len(set(positions)) == len(positions) == len(room.pdus)
+
+
+def test_what_was_accepted_on_a_redacted_copy_is_taken_back() -> None:
+    """Before version 11 a redacted create event doesn't say that the room is for one server."""
+    room = RoomBuilder("alice", version="10", create={"m.federate": False})
+    assert room.room_id is not None
+    stranger = room.join("bob")
+    said = room.message("alice", "among us")
+    assert room.rejected == {stranger.event_id}
+    straight, late = Node("dan"), Node("dan")
+    take_in(straight, room)
+    with late.store.transaction():
+        late.store.rooms.add(room.room_id, room.version, RoomKind.COMPLETE)
+    late.receive(room.room_id, [tampered(room.create), *room.canonical()[1:]])
+    assert late.membership(room.room_id, "bob") == "join"
+    shown = late.store.events.get(stranger.event_id)
+    assert shown is not None
+    received = late.receive(room.room_id, [room.create.canonical()])
+    assert late.membership(room.room_id, "bob") is None
+    assert late.view(room.room_id) == straight.view(room.room_id)
+    assert [(o.event_id, o.verdict) for o in received.released] == [
+        (stranger.event_id, Verdict.REJECTED)
+    ]
+    now = late.store.events.get(stranger.event_id)
+    assert now is not None
+    assert now.position == shown.position  # its number isn't given again, but nobody sees it
+    timeline = late.rooms.timeline.since(late.room(room.room_id), 0, 10_000, 1000)
+    assert stranger.event_id not in [event.pdu.event_id for event in timeline]
+    assert said.event_id in [event.pdu.event_id for event in timeline]
 
 
 def test_judging_anew_keeps_positions() -> None:

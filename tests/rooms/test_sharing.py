@@ -14,7 +14,7 @@ from dtnode.testing.rooms_builder import RoomBuilder
 from dtnode.wire.messages import RoomKind as WireRoomKind
 from dtnode.wire.messages import Tips, Want
 
-VERSIONS = ("10", "11", "12")
+VERSIONS = ("3", "6", "9", "10", "11", "12")
 
 
 def all_ids(node: Node, room_id: str) -> list[str]:
