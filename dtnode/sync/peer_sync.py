@@ -63,6 +63,7 @@ from dtnode.wire.messages import (
 
 QUIET_S = 60.0  # silence after which a Ping is sent, and the next: at most one a minute
 DEAD_S = 180.0  # silence, beyond the airtime of what is under way, that makes a link count as dead
+DEAD_LOSSY_S = 300.0  # the same where messages, and so a Ping or two, may be lost
 PROBE_S = 20.0  # the same, for a link whose peer has come over another one
 MAX_TIPS_ATTEMPTS = 4  # askings for Tips that may be lost, before they count as withheld
 MAX_BAD_EVENTS = 1_000  # dropped events in a row before a peer is taken for a flooder
@@ -436,11 +437,11 @@ class PeerSync:
         return answer_timeout_s(self._info, sent_bytes + self._flying_bytes())
 
     def _dead_at(self) -> float:
-        patience_s = DEAD_S + airtime_s(self._info, self._flying_bytes())
-        dead_at = self._last_heard + patience_s
-        if self._probed_at is None:
-            return dead_at
-        return min(dead_at, self._probed_at + patience_s - DEAD_S + PROBE_S)
+        flying_s = airtime_s(self._info, self._flying_bytes())
+        dead_at = self._last_heard + (DEAD_S if self._info.reliable else DEAD_LOSSY_S)
+        if self._probed_at is not None:
+            dead_at = min(dead_at, self._probed_at + PROBE_S + 2 * self._info.turnaround_s)
+        return dead_at + flying_s
 
     def _flying_bytes(self) -> int:
         return self._outbox.flying_bytes + self._cards.flying_bytes
