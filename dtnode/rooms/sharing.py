@@ -135,8 +135,8 @@ class Sharing:
         )
 
     def speculate(self, peer: str, room_id: str) -> Comparison:
-        """What a peer lacks that doesn't tell its Tips, by what is known of it: what it acknowledged
-        and what it wrote. It may have to learn from this that this server is in the room."""
+        """What a peer lacks that tells no Tips, by what is known of it: what it acknowledged and
+        what it wrote. It may have to learn from this that this server is in the room."""
         room = self._store.rooms.get(room_id)
         if room is None or not self.is_shared(room, peer):
             return Comparison(room_id=room_id)
@@ -315,7 +315,8 @@ class Sharing:
     # --- acknowledgements
 
     def acknowledged(self, peer: str, room_id: str, event_ids: Iterable[str]) -> None:
-        """The peer has these events durably (with their ancestors, as they were sent)."""
+        """The peer has these events durably. What they stand on it is known to have only if it was
+        known before, or is among them: it may hold them until their parents come."""
         room = self._store.rooms.get(room_id)
         if room is None:
             return
@@ -324,10 +325,24 @@ class Sharing:
         alone = [id_ for id_ in event_ids if self._store.events.nid_of(id_) is None]
         self._store.peers.mark_delivered_alone(peer, alone)
         if judged:
-            covered = {parent for event in judged for parent in event.parents}
             old = set(self._store.peers.frontier(room.nid, peer))
-            new = {event.nid for event in judged if event.accepted}
+            whole = self._whole(judged, old)
+            covered = {parent for event in whole for parent in event.parents}
+            new = {event.nid for event in whole if event.accepted}
             self._store.peers.set_frontier(room.nid, peer, (old | new) - covered)
+
+    def _whole(self, events: Sequence[StoredEvent], frontier: Iterable[int]) -> list[StoredEvent]:
+        """Of `events`, those new to someone with `frontier` who by them has all their ancestors."""
+        by_nid = {event.nid: event for event in events}
+        incomplete: set[int] = set()
+        whole: list[StoredEvent] = []
+        for nid in self._store.events.difference(by_nid, frontier, _WHOLE_ROOM):
+            event = by_nid.get(nid)
+            if event is None or not incomplete.isdisjoint(event.parents):
+                incomplete.add(nid)
+            else:
+                whole.append(event)
+        return whole
 
     def told(self, peer: str, event_id: str) -> None:
         """The peer has acknowledged the card for `event_id`."""

@@ -149,7 +149,10 @@ class NodeProcess:
         end = time.monotonic() + timeout_s
         while b"\n" not in self._out_path.read_bytes():
             if not self.running:
-                raise NodeFailed(self, f"ended with {self._process.returncode} while starting")
+                said = " / ".join(self.log_tail()[-_STDERR_TAIL_LINES:])
+                raise NodeFailed(
+                    self, f"ended with {self._process.returncode} while starting: {said}"
+                )
             if time.monotonic() > end:
                 raise NodeFailed(self, f"isn't ready after {timeout_s:.0f} s")
             time.sleep(_POLL_S)
@@ -203,7 +206,7 @@ class NodeProcess:
 
     def get(self, path: str, timeout_s: float = 30.0) -> Any:
         """GET of the node's HTTP API: the JSON answer. NodeFailed: an error, or no answer."""
-        host, port, token = self._api_address()
+        host, port, token = self.api_address()
         connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
@@ -217,7 +220,8 @@ class NodeProcess:
             raise NodeFailed(self, f"GET {path}: {response.status}: {answer.get('error')}")
         return answer
 
-    def _api_address(self) -> tuple[str, int, str]:
+    def api_address(self) -> tuple[str, int, str]:
+        """Host, port and access token; asked of the running node once."""
         if self._api is None:
             url = urlsplit(self.json("status")["api_url"])
             token = (self.data / "api_token").read_text().strip()
