@@ -188,7 +188,7 @@ class Receiver:
         event = self._stored(room, pdu, parents, found, position)
         self._store.events.add(event)
         if event.accepted:
-            self._advance(room, event)
+            self._advance(room, event, parents)
         return found.outcome(pdu)
 
     def _judgement(
@@ -278,12 +278,14 @@ class Receiver:
 
     # --- 7: tips, forward extremities, current state
 
-    def _advance(self, room: RoomRecord, event: StoredEvent) -> None:
+    def _advance(
+        self, room: RoomRecord, event: StoredEvent, parents: Iterable[StoredEvent]
+    ) -> None:
         rooms = self._store.rooms
         rooms.set_tips(room.nid, (rooms.tips(room.nid) - set(event.parents)) | {event.nid})
         if event.soft_failed:
             return
-        extremities = rooms.forward_extremities(room.nid) - self._superseded(event.parents)
+        extremities = rooms.forward_extremities(room.nid) - self._superseded(parents)
         extremities |= {event.nid}
         rooms.set_forward_extremities(room.nid, extremities)
         if len(extremities) == 1:
@@ -315,7 +317,7 @@ class Receiver:
             if new != old:
                 store.events.replace(new)
             if new.accepted:
-                self._advance(room, new)
+                self._advance(room, new, parents)
             if (new.rejected, new.soft_failed) != (old.rejected, old.soft_failed):
                 changed.append(found.outcome(old.pdu))
         return changed
@@ -347,18 +349,17 @@ class Receiver:
             groups.append(event.after)
         return groups
 
-    def _superseded(self, parents: Iterable[int]) -> set[int]:
+    def _superseded(self, parents: Iterable[StoredEvent]) -> set[int]:
         """The parents and, through soft-failed or rejected ones, what lies before those."""
         found: set[int] = set()
         todo = list(parents)
         while todo:
-            nid = todo.pop()
-            if nid in found:
+            event = todo.pop()
+            if event.nid in found:
                 continue
-            found.add(nid)
-            event = self._store.events.by_nid(nid)
-            if event is not None and (event.soft_failed or event.rejected):
-                todo.extend(event.parents)
+            found.add(event.nid)
+            if event.soft_failed or event.rejected:
+                todo += filter(None, map(self._store.events.by_nid, event.parents))
         return found
 
 

@@ -49,8 +49,8 @@ def resolution_table(
             "literal / dtnode",
         ),
         rows=rows,
-        note="Processor time, medians. growth: against the row above, of half the size. literal: the specification's words"
-        " as code, nothing remembered; both gave the same state.",
+        note="Processor time, medians. growth: against the row above, of half the size. literal:"
+        " the specification's words as code, nothing remembered; both gave the same state.",
     )
 
 

