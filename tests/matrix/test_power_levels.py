@@ -76,7 +76,8 @@ def test_what_is_no_level(version: str, written: object) -> None:
 
 @LENIENT_VERSIONS
 def test_what_is_no_object(version: str) -> None:
-    for users in ([], None, "x", {"bob": 50}):
+    unusable: list[object] = [[], None, "x", {"bob": 50}]
+    for users in unusable:
         with pytest.raises(AuthRuleError):
             parse(version, {"users": users})
     levels = parse(version, {"events": None})
