@@ -315,20 +315,26 @@ class Sharing:
     # --- acknowledgements
 
     def acknowledged(self, peer: str, room_id: str, event_ids: Iterable[str]) -> None:
-        """The peer has these events durably. What they stand on it is known to have only if it was
-        known before, or is among them: it may hold them until their parents come."""
+        """The peer has these events durably."""
+        event_ids = list(event_ids)
+        alone = [id_ for id_ in event_ids if self._store.events.nid_of(id_) is None]
+        self._store.peers.mark_delivered_alone(peer, alone)
+        self.brought(peer, room_id, event_ids)
+
+    def brought(self, peer: str, room_id: str, event_ids: Iterable[str]) -> None:
+        """The peer has these events; those not judged here don't count. What they stand on it is
+        known to have only if it was known before, or is among them: it may hold them until their
+        parents come."""
         room = self._store.rooms.get(room_id)
         if room is None:
             return
-        event_ids = list(event_ids)
-        judged = [event for id_ in event_ids if (event := self._store.events.get(id_)) is not None]
-        alone = [id_ for id_ in event_ids if self._store.events.nid_of(id_) is None]
-        self._store.peers.mark_delivered_alone(peer, alone)
-        if judged:
-            old = set(self._store.peers.frontier(room.nid, peer))
-            whole = self._whole(judged, old)
-            covered = {parent for event in whole for parent in event.parents}
-            new = {event.nid for event in whole if event.accepted}
+        found = (self._store.events.get(event_id) for event_id in event_ids)
+        old = set(self._store.peers.frontier(room.nid, peer))
+        mine = [event for event in found if event is not None and event.room_nid == room.nid]
+        whole = self._whole(mine, old)
+        covered = {parent for event in whole for parent in event.parents}
+        new = {event.nid for event in whole if event.accepted}
+        if new:
             self._store.peers.set_frontier(room.nid, peer, (old | new) - covered)
 
     def _whole(self, events: Sequence[StoredEvent], frontier: Iterable[int]) -> list[StoredEvent]:

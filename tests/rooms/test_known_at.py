@@ -1,0 +1,60 @@
+"""What is claimed of others: nothing that they may lack, everything that they showed to have."""
+
+from __future__ import annotations
+
+from dtnode.rooms.delivery import lacking
+from tests.rooms.nodes import Node, make_room, meet
+
+
+def known_at(node: Node, room_id: str) -> dict[str, int]:
+    """Own messages -> how many other servers are known to have them."""
+    return {
+        event.pdu.content["body"]: len(event.known_at or ())
+        for event in node.rooms.timeline.newest(node.room(room_id), 100)
+        if event.pdu.type == "m.room.message" and event.pdu.sender == node.user_id
+    }
+
+
+def acknowledge(node: Node, other: Node, room_id: str, *event_ids: str) -> None:
+    with node.store.transaction():
+        node.rooms.sharing.acknowledged(other.server, room_id, event_ids)
+
+
+def lacks(node: Node, other: Node) -> int:
+    return lacking(node.store, node.rooms.states, other.server, node.server, 1000)
+
+
+def test_an_event_that_the_peer_may_hold_doesnt_stand_for_its_ancestors() -> None:
+    room_id, (alice, bob) = make_room("alice", "bob")
+    meet(alice, bob)
+    ids = [alice.say(room_id, text) for text in ("one", "two", "three", "four")]
+    acknowledge(alice, bob, room_id, ids[3])
+    assert known_at(alice, room_id) == {"one": 0, "two": 0, "three": 0, "four": 0}
+    acknowledge(alice, bob, room_id, ids[0], ids[1])
+    assert known_at(alice, room_id) == {"one": 1, "two": 1, "three": 0, "four": 0}
+    acknowledge(alice, bob, room_id, ids[3], ids[2])  # in whatever order
+    assert known_at(alice, room_id) == dict.fromkeys(("one", "two", "three", "four"), 1)
+    assert lacks(alice, bob) == 0
+
+
+def test_tips_show_what_was_held_and_is_complete_now() -> None:
+    room_id, (alice, bob) = make_room("alice", "bob")
+    meet(alice, bob)
+    ids = [alice.say(room_id, text) for text in ("one", "two")]
+    acknowledge(alice, bob, room_id, ids[1])
+    assert known_at(alice, room_id) == {"one": 0, "two": 0}
+    meet(alice, bob)
+    assert known_at(alice, room_id) == {"one": 1, "two": 1}
+
+
+def test_a_peer_has_what_it_brought() -> None:
+    room_id, (alice, bob) = make_room("alice", "bob")
+    meet(alice, bob)
+    said = bob.say(room_id, "from bob")
+    with bob.store.transaction():
+        pdus = [pdu for _, pdu in bob.rooms.sharing.load(alice.server, room_id, [said])]
+    alice.receive(room_id, pdus, bob.server)
+    assert lacks(alice, bob) == 1
+    with alice.store.transaction():
+        alice.rooms.sharing.brought(bob.server, room_id, [said, "$unknown"])
+    assert lacks(alice, bob) == 0
