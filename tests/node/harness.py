@@ -14,7 +14,7 @@ from dtnode.matrix.server_names import server_name_from_key
 from dtnode.matrix.state_resolution import state_hash
 from dtnode.node.connection import Connection
 from dtnode.node.node import Node
-from dtnode.node.worker import inline
+from dtnode.node.worker import RunBlocking, inline
 from dtnode.rooms.local import NewRoom
 from dtnode.signer import Ed25519Signer
 from dtnode.store import PeerRecord, Store
@@ -44,29 +44,43 @@ class World:
     nodes: dict[str, Node] = field(default_factory=dict)
     _links: dict[tuple[str, str], trio.CancelScope] = field(default_factory=dict)
 
-    def add(self, name: str, *, offset_ms: int = 0) -> Node:
-        seed = self.rng.randbytes(32)
-        key = Ed25519Signer(seed, "").public_key
-        server = server_name_from_key(key)
+    def add(
+        self,
+        name: str,
+        *,
+        offset_ms: int = 0,
+        signer: Ed25519Signer | None = None,
+        store: Store | None = None,
+        run_blocking: RunBlocking = inline,
+    ) -> Node:
+        """signer: another than a new one, such as that of a RoomBuilder's person."""
+        if signer is None:
+            seed = self.rng.randbytes(32)
+            key = Ed25519Signer(seed, "").public_key
+            signer = Ed25519Signer(seed, server_name_from_key(key))
         node = Node(
-            store=Store(None),
-            signer=Ed25519Signer(seed, server),
-            user_id=f"@{name}:{server}",
+            store=store or Store(None),
+            signer=signer,
+            user_id=f"@{name}:{signer.server_name}",
             clock=TrioClock(offset_ms),
             entropy=self.rng.randbytes,
-            run_blocking=inline,
+            run_blocking=run_blocking,
         )
         self.nodes[name] = node
         self.nursery.start_soon(node.run)
         return node
 
     async def know(self, one: str, other: str) -> None:
-        for a, b in ((one, other), (other, one)):
-            node, server = self.nodes[a], self.nodes[b].rooms.own_name
-            await node.worker.run(
-                partial(node.rooms.store.peers.put, PeerRecord(server_name=server, added=True))
-            )
-            await node.peers_changed()
+        await self.put_peer(one, PeerRecord(server_name=self.server(other), added=True))
+        await self.put_peer(other, PeerRecord(server_name=self.server(one), added=True))
+
+    async def put_peer(self, name: str, record: PeerRecord) -> None:
+        node = self.nodes[name]
+        await node.worker.run(partial(node.rooms.store.peers.put, record))
+        await node.peers_changed()
+
+    def server(self, name: str) -> str:
+        return self.nodes[name].rooms.own_name
 
     def connect(self, one: str, other: str) -> None:
         """A link that comes back by itself half a second after it broke, until `cut`."""

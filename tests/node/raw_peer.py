@@ -1,0 +1,191 @@
+"""The other end of a link, driven by the test: a LinkSession with a key of its own, or bare frames.
+
+It says what no honest node says, and keeps all it hears, as messages and as bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from dtnode.errors import RemoteProtocolError
+from dtnode.link import Link
+from dtnode.link_info import LinkInfo
+from dtnode.matrix.server_names import key_from_server_name
+from dtnode.node.connection import Connection
+from dtnode.session import (
+    LinkSession,
+    MessageReceived,
+    SessionClosed,
+    SessionState,
+)
+from dtnode.session.framing import FrameKind, fragment
+from dtnode.signer import Ed25519Signer
+from dtnode.store import PeerRecord, RoomKind
+from dtnode.testing import memory_link_pair
+from dtnode.testing.rooms_builder import RoomBuilder, signer_for
+from dtnode.wire.codec import encode_message
+from dtnode.wire.messages import Ack, CardAck, Events, Message, RoomCard
+
+from .harness import World
+
+M = TypeVar("M")
+MTU_BYTES = 60_000
+
+
+class RawPeer:
+    """heard: messages of the node. frames: all it sent. closed: the reason of its Bye."""
+
+    def __init__(self, link: Link, signer: Ed25519Signer, connection: Connection) -> None:
+        self.signer = signer
+        self.connection = connection
+        self.heard: list[Message] = []
+        self.frames: list[bytes] = []
+        self.closed: str | None = None
+        self.proved = trio.Event()
+        self.ended = trio.Event()
+        self.answering = False
+        self.reading = True
+        self._link = link
+        self._sending = trio.Lock()
+        self._number = 1_000_000
+        self._session = LinkSession(
+            signer=signer,
+            entropy=random.Random(signer.server_name).randbytes,
+            info=link.info,
+            initiator=True,
+            expected_peer=None,
+            knows=lambda name: True,
+            key_of=key_from_server_name,
+        )
+
+    async def run(self) -> None:
+        self._session.start(trio.current_time())
+        try:
+            await self._flush()
+            async for frame in self._link:
+                self.frames.append(frame)
+                for event in self._session.receive_frame(frame, trio.current_time()):
+                    match event:
+                        case MessageReceived(message=message):
+                            self.heard.append(message)
+                            await self._answer(message)
+                        case SessionClosed(reason=reason):
+                            self.closed = reason
+                await self._flush()
+                if self._session.state is SessionState.AUTHENTICATED:
+                    self.proved.set()
+                while not self.reading:
+                    await trio.sleep(1)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, RemoteProtocolError):
+            pass
+        self.ended.set()
+        await self._link.aclose()
+
+    async def _flush(self) -> None:
+        for frame in self._session.frames_to_send(trio.current_time()):
+            await self.send_frame(frame)
+
+    async def _answer(self, message: Message) -> None:
+        """What an honest node would acknowledge, if `answering`."""
+        if self.answering and isinstance(message, Events):
+            await self.send(Ack(batch=message.batch))
+        if self.answering and isinstance(message, RoomCard):
+            await self.send(CardAck(room_id=message.room_id, event_id=message.event_id))
+
+    async def send(self, *messages: Message) -> None:
+        for message in messages:
+            await self.send_payload(encode_message(message))
+
+    async def send_payload(self, payload: bytes) -> None:
+        """Any bytes as a message of the session."""
+        self._number += 1
+        for frame in fragment(FrameKind.INITIATOR_MESSAGE, self._number, payload, MTU_BYTES):
+            await self.send_frame(frame)
+
+    async def send_frame(self, frame: bytes) -> None:
+        async with self._sending:
+            await self._link.send(frame)
+
+    def of(self, kind: type[M]) -> list[M]:
+        return [message for message in self.heard if isinstance(message, kind)]
+
+    async def until(self, done: Callable[[], object], within_s: float = 60) -> None:
+        with trio.fail_after(within_s):
+            while not done():
+                await trio.sleep(0.1)
+
+    async def until_heard(self, kind: type[M], count: int = 1) -> M:
+        await self.until(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    async def hang_up(self) -> None:
+        await self._link.aclose()
+
+
+async def meet(
+    world: World,
+    name: str,
+    signer: Ed25519Signer,
+    *,
+    known: bool = True,
+    expected_peer: str | None = None,
+    buffer_frames: int = 64,
+) -> RawPeer:
+    """A new link on which `signer`'s owner dials the node; known: added there as a peer."""
+    if known:
+        await world.put_peer(name, PeerRecord(server_name=signer.server_name, added=True))
+    here, there = memory_link_pair(LinkInfo(mtu_bytes=MTU_BYTES), buffer_frames=buffer_frames)
+    connection = world.nodes[name].connection(
+        there, link_id="raw", initiator=False, expected_peer=expected_peer
+    )
+    peer = RawPeer(here, signer, connection)
+    world.nursery.start_soon(connection.run)
+    world.nursery.start_soon(peer.run)
+    if known:
+        with trio.fail_after(60):
+            await peer.proved.wait()
+    return peer
+
+
+async def put_room(world: World, name: str, room: RoomBuilder) -> str:
+    """The builder's room, whole, on a node; its id."""
+    assert room.room_id is not None
+    rooms, room_id = world.nodes[name].rooms, room.room_id
+
+    def put() -> None:
+        rooms.store.rooms.add(room_id, room.version, RoomKind.COMPLETE)
+        received = rooms.receive(room_id, room.canonical(), source="test")
+        assert len(received.accepted) == len(room.pdus)
+
+    await world.nodes[name].worker.run(put)
+    return room_id
+
+
+@asynccontextmanager
+async def a_and_b(*others: str, **options: str) -> AsyncIterator[tuple[World, RoomBuilder]]:
+    """Nodes a and b, linked, in one room with a's raw neighbours `others`."""
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, random.Random(7))
+        for name in ("a", "b"):
+            world.add(name, signer=signer_for(name))
+        room = RoomBuilder("a", "b", *others, **options)  # type: ignore[arg-type]
+        for name in ("a", "b"):
+            await put_room(world, name, room)
+        await world.know("a", "b")
+        world.connect("a", "b")
+        await world.settle(lambda: bool(world.nodes["a"].connections))
+        yield world, room
+        nursery.cancel_scope.cancel()
+
+
+async def assert_talks(world: World, room_id: str, text: str, within_s: float = 10) -> None:
+    """What b says arrives at a, and the other way round."""
+    for name, other in (("b", "a"), ("a", "b")):
+        said = f"{text} by {name}"
+        await world.send(name, room_id, said)
+        await world.settle(lambda: said in world.texts(other, room_id), within_s=within_s)  # noqa: B023
