@@ -9,7 +9,8 @@ inside the full conflicted set, and a state's auth chain includes its own events
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol, TypeAlias
 
@@ -49,12 +50,35 @@ def state_hash(state: StateMap) -> str:
     return sha256(encode_canonical_json(entries)).hexdigest()
 
 
+@dataclass(slots=True, kw_only=True)
+class ResolutionTrace:
+    """How one resolution went, for whoever has to explain it.
+
+    base: the state that the iterative auth checks started from. checked: (event id, None or why it
+    wasn't allowed) in the order of the checks. sender_power: of the power events, by their own auth
+    events. mainline: of the others, the position of the power levels they rest on, 0 the newest,
+    None: not on the mainline. All empty where there was no conflict.
+    """
+
+    base: dict[StateKey, str] = field(default_factory=dict)
+    checked: list[tuple[str, str | None]] = field(default_factory=list)
+    sender_power: dict[str, int] = field(default_factory=dict)
+    mainline: dict[str, int | None] = field(default_factory=dict)
+
+    def note(self, event_id: str, reason: str | None) -> None:
+        self.checked.append((event_id, reason))
+
+
 def resolve(
-    version: RoomVersion, state_sets: Sequence[StateMap], events: EventSource
+    version: RoomVersion,
+    state_sets: Sequence[StateMap],
+    events: EventSource,
+    trace: ResolutionTrace | None = None,
 ) -> dict[StateKey, str]:
     """The resolution of the states after an event's parents ("State resolution", "Algorithm").
 
     All events in the state sets, and their auth chains, are accepted and in `events` (KeyError).
+    trace: is filled in.
     """
     unconflicted, conflicted = _separate(state_sets)
     if not conflicted:
@@ -69,9 +93,15 @@ def resolve(
     resolution = _Resolution(events, full_conflicted)
     power_events = resolution.power_events()
     ordered = resolution.reverse_topological_power_order(power_events)
-    resolution.iterative_auth_checks(ordered, base)
+    note = None if trace is None else trace.note
+    if trace is not None:
+        trace.base = dict(base)
+    resolution.iterative_auth_checks(ordered, base, note)
     remaining = resolution.mainline_order(full_conflicted - power_events, base.get(_POWER_LEVELS))
-    resolution.iterative_auth_checks(remaining, base)
+    if trace is not None:
+        trace.sender_power = {event_id: resolution.sender_power(event_id) for event_id in ordered}
+        trace.mainline = {event_id: resolution.mainline_of(event_id) for event_id in remaining}
+    resolution.iterative_auth_checks(remaining, base, note)
     base.update(unconflicted)
     return base
 
@@ -265,6 +295,9 @@ class _Resolution:
     def _power_order(self, pdu: Pdu) -> tuple[int, int, str]:
         return -self._sender_power(pdu), pdu.origin_server_ts, pdu.event_id
 
+    def sender_power(self, event_id: str) -> int:
+        return self._sender_power(self._events.event(event_id))
+
     def _sender_power(self, pdu: Pdu) -> int:
         """The sender's power "when looking at their respective auth_events"."""
         auth = self._auth_events(pdu)
@@ -282,8 +315,16 @@ class _Resolution:
         except AuthRuleError:  # below version 10 a level in force can be unreadable
             return 0
 
-    def iterative_auth_checks(self, event_ids: Iterable[str], state: dict[StateKey, str]) -> None:
-        """Applies to `state` each event that it, or else the event's auth events, authorises."""
+    def iterative_auth_checks(
+        self,
+        event_ids: Iterable[str],
+        state: dict[StateKey, str],
+        note: Callable[[str, str | None], None] | None = None,
+    ) -> None:
+        """Applies to `state` each event that it, or else the event's auth events, authorises.
+
+        note: called with each event and why it isn't authorised, None if it is.
+        """
         event = self._events.event
         for event_id in event_ids:
             pdu = event(event_id)
@@ -297,8 +338,12 @@ class _Resolution:
 
             try:
                 check_state_dependent_auth_rules(pdu, look_up)
-            except AuthRuleError:
+            except AuthRuleError as error:
+                if note is not None:
+                    note(event_id, error.reason)
                 continue
+            if note is not None:
+                note(event_id, None)
             state[pdu.key] = event_id
 
     def mainline_order(self, event_ids: Iterable[str], power_levels: str | None) -> list[str]:
@@ -309,6 +354,13 @@ class _Resolution:
         self._mainline_positions = {power_levels: 0}
         self._mainline_length = 0
         return sorted(event_ids, key=self._mainline_order_key)
+
+    def mainline_of(self, event_id: str) -> int | None:
+        """After `mainline_order`: the position by which it was sorted; None: not on the mainline."""
+        if not self._mainline_positions:
+            return None
+        position = self._mainline_position(self._events.event(event_id))
+        return None if position == _NOT_ON_MAINLINE else position
 
     def _time_order(self, event_id: str) -> tuple[int, str]:
         return self._events.event(event_id).origin_server_ts, event_id

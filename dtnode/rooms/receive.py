@@ -49,6 +49,7 @@ class Receiver:
         outcomes: list[Outcome] = []
         released: list[Outcome] = []
         self._judge_anew = False
+        last_nid = self._store.events.last_nid()
         some_held = self._store.held.any_in(room.nid)
         for parsed in self._parse(room, pdus):
             checked = parsed if isinstance(parsed, Outcome) else self._check_alone(parsed)
@@ -64,6 +65,8 @@ class Receiver:
                 released += self._release(room, pdu.event_id)
         if self._judge_anew:
             released += self.rejudge(room)
+        if self._store.events.last_nid() > last_nid:
+            self._store.arrivals.note(last_nid + 1, now_ms)
         evicted: list[str] = []
         if any(outcome.verdict is Verdict.HELD for outcome in outcomes):
             evicted = self._store.held.evict_over_bounds(room.nid, source, self._own_name)
@@ -73,6 +76,7 @@ class Receiver:
         """Checks 3 to 7 for an event this node just built and signed. Held own events are shown to
         clients under `position`."""
         known = self._store.events.get(pdu.event_id)
+        self._store.arrivals.note(self._store.events.last_nid() + 1, now_ms)
         return self._receive_checked(room, pdu, known, self._own_name, now_ms, position)
 
     # --- checks 1, 2: an event alone

@@ -9,7 +9,7 @@ import heapq
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -65,6 +65,17 @@ class StoredEvent:
         return (self.topo, self.pdu.origin_server_ts, self.pdu.event_id)
 
 
+class EventOutline(NamedTuple):
+    """What a walk over a whole room needs of each event; see StoredEvent."""
+
+    nid: int
+    before: int
+    after: int
+    rejected: bool
+    soft_failed: bool
+    parents: tuple[int, ...]
+
+
 class Events:
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -87,12 +98,16 @@ class Events:
     # --- numbers
 
     def next_nid(self) -> int:
+        number = self.last_nid() + 1
+        self._next_nid = number + 1
+        return number
+
+    def last_nid(self) -> int:
+        """The highest number given to an event, 0 at first."""
         if self._next_nid is None:
             row = self._db.execute("SELECT coalesce(max(event_nid), 0) FROM events").fetchone()
             self._next_nid = int(row[0]) + 1
-        number = self._next_nid
-        self._next_nid = number + 1
-        return number
+        return self._next_nid - 1
 
     def next_position(self) -> int:
         if self._next_position is None:
@@ -235,6 +250,29 @@ class Events:
             yield _event(row)
 
     # --- queries of one room
+
+    def outlines(self, room_nid: int, first: int, last: int) -> Iterator[EventOutline]:
+        """The room's events with first <= number <= last, in rising number."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT event_nid, before_group, after_group, rejected, soft_failed, parents"
+            " FROM events WHERE room_nid = ? AND event_nid BETWEEN ? AND ? ORDER BY event_nid",
+            (room_nid, first, last),
+        )
+        for nid, before, after, rejected, soft_failed, parents in rows:
+            yield EventOutline(
+                nid, before, after, bool(rejected), bool(soft_failed), _unpack(parents)
+            )
+
+    def ids_with_prefix(self, room_nid: int, prefix: str, limit: int) -> list[str]:
+        """Ids of the room's events that begin so; `prefix` is ASCII."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT event_id FROM events WHERE event_id >= ? AND event_id < ? AND room_nid = ?"
+            " LIMIT ?",
+            (prefix, prefix + "\x7f", room_nid, limit),
+        )
+        return [row[0] for row in rows.fetchall()]
 
     def counts(self, room_nid: int) -> tuple[int, int, int]:
         """(accepted, rejected, soft-failed) events."""

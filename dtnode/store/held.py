@@ -110,6 +110,18 @@ class Held:
             upto,
         )
 
+    def ids_with_prefix(self, room_nid: int, prefix: str, limit: int) -> list[str]:
+        """Ids of events held in the room, and of missing ones they name, that begin so; `prefix` is
+        ASCII."""
+        end = prefix + "\x7f"
+        rows = self._db.execute(
+            "SELECT event_id FROM held WHERE event_id >= ? AND event_id < ? AND room_nid = ?"
+            " UNION SELECT missing_id FROM held_missing JOIN held USING (held_nid)"
+            " WHERE missing_id >= ? AND missing_id < ? AND room_nid = ? LIMIT ?",
+            (prefix, end, room_nid, prefix, end, room_nid, limit),
+        )
+        return [row[0] for row in rows.fetchall()]
+
     def count(self, room_nid: int) -> int:
         row = self._db.execute("SELECT count(*) FROM held WHERE room_nid = ?", (room_nid,))
         return int(row.fetchone()[0])

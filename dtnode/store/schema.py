@@ -106,4 +106,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE client_values (scope TEXT, key TEXT, value BLOB NOT NULL,
         PRIMARY KEY (scope, key)) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE arrivals (
+        event_nid INTEGER PRIMARY KEY,           -- events from this number on were judged ...
+        ms        INTEGER NOT NULL               -- ... within a second from then, by the own clock
+    );
+    """,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dtnode.store.arrivals import Arrivals
 from dtnode.store.client_values import ClientValues
 from dtnode.store.database import Database
 from dtnode.store.events import Events
@@ -28,6 +29,7 @@ class Store:
         self._db = Database(path, read_only=read_only)
         self._read_only = read_only
         self.events = Events(self._db)
+        self.arrivals = Arrivals(self._db)
         self.state_groups = StateGroups(self._db)
         self.rooms = RoomTable(self._db)
         self.held = Held(self._db)
