@@ -330,7 +330,7 @@ class Connection:
             effects += self._sync.push(room_id, event_ids)
         effects += self._sync.start(view.tips, view.cards, now)
         for pull in view.pulls:
-            effects += self._sync.want(pull.room_id, pull.event_ids, pull.have, now)
+            effects += self._sync.want(pull.room_id, (), pull.have, now, gaps=pull.event_ids)
         await self._perform(effects)
 
     async def _on_news(self, now: float) -> None:
@@ -479,9 +479,11 @@ class Connection:
             effect,
             event_ids=done.event_ids,
             missing=done.missing,
+            gaps=done.gaps,
             refused=done.refused,
             judged=done.judged,
             dropped=done.dropped,
             have=done.have,
             now=trio.current_time(),
+            released=done.released,
         )

@@ -18,7 +18,6 @@ from dtnode.rooms.sharing import Comparison
 from dtnode.store import RoomKind, RoomRecord
 from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
-from dtnode.wire.limits import MAX_WANT_IDS
 from dtnode.wire.messages import RoomCard, Tips, Want
 
 logger = logging.getLogger(__name__)
@@ -57,10 +56,12 @@ class Ingested:
     outcomes: tuple[Outcome, ...]
     event_ids: tuple[str, ...]
     missing: tuple[str, ...]
+    gaps: tuple[str, ...]
     refused: tuple[str, ...]
     have: tuple[str, ...]
     known: bool
     altered: frozenset[str]
+    released: bool
 
     @property
     def judged(self) -> bool:
@@ -120,7 +121,7 @@ class PeerWork:
         return [pull for pull in pulls if pull.event_ids]
 
     def _missing(self, room: RoomRecord) -> tuple[str, ...]:
-        found = self._rooms.store.held.missing(room.nid, MAX_WANT_IDS)
+        found = self._rooms.store.held.missing(room.nid, MAX_MISSING)
         return tuple(missing.event_id for missing in found)
 
     def _have(self, room: RoomRecord) -> tuple[str, ...]:
@@ -146,18 +147,24 @@ class PeerWork:
             return None
         received = self._rooms.receive(ingest.room_id, ingest.pdus, source=self._peer)
         outcomes = received.outcomes
+        self._rooms.sharing.brought(
+            self._peer, ingest.room_id, [o.event_id for o in outcomes if o.event_id is not None]
+        )
         known = self._may_know(room, outcomes)
         missing: tuple[str, ...] = ()
+        gaps: tuple[str, ...] = ()
         if known and not ingest.more:
-            missing = self._missing_now(room, outcomes)
+            missing, gaps = self._missing_of(outcomes), self._missing(room)
         return Ingested(
             outcomes=(*outcomes, *received.released),
             event_ids=tuple(o.event_id for o in outcomes if o.event_id is not None),
             missing=missing,
+            gaps=gaps,
             refused=received.evicted,
-            have=self._have(room) if missing else (),
+            have=self._have(room) if missing or gaps else (),
             known=known,
             altered=frozenset(self._altered(ingest.pdus, outcomes)),
+            released=bool(received.released),
         )
 
     def _altered(self, pdus: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -175,15 +182,11 @@ class PeerWork:
         held = self._rooms.store.held.get(event_id)
         return None if held is None else held.pdu
 
-    def _missing_now(self, room: RoomRecord, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
-        """Gaps to ask the peer for: those of what it just sent come first, or the inventions of
-        somebody else would be asked for until nothing else is."""
-        found = {
-            missing.event_id for missing in self._rooms.store.held.missing(room.nid, MAX_MISSING)
-        }
-        of_batch = dict.fromkeys(id_ for outcome in outcomes for id_ in outcome.missing)
-        first = [id_ for id_ in of_batch if id_ in found]
-        return (*first, *(found - of_batch.keys()))
+    def _missing_of(self, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+        """What events just received build on and is still nowhere here: these come first, or the
+        inventions of somebody else would be asked for until nothing else is."""
+        named = dict.fromkeys(id_ for outcome in outcomes for id_ in outcome.missing)
+        return tuple(event_id for event_id in named if self._pdu(event_id) is None)
 
     def _may_know(self, room: RoomRecord, outcomes: Iterable[Outcome]) -> bool:
         """Whether the peer may learn that this node has the room: it takes part as far as is known

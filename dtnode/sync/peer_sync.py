@@ -132,7 +132,11 @@ class PeerSync:
         return effects
 
     def push(self, room_id: str, event_ids: Iterable[str]) -> list[Effect]:
-        """New events for a peer that shares the room, unless it brought them."""
+        """New events for a peer that shares the room, unless it brought them. Tips that are waited
+        for will show what it lacks: sent earlier, they would overtake their parents."""
+        room = self._rooms.get(room_id)
+        if room is not None and (room.ask_at is not None or room.retell):
+            return []
         self._outbox.add(room_id, (id_ for id_ in event_ids if id_ not in self._brought))
         return self._fill()
 
@@ -141,11 +145,18 @@ class PeerSync:
         return [Send(message=CardRequest(room_id=room_id))]
 
     def want(
-        self, room_id: str, event_ids: Iterable[str], have: Sequence[str], now: float
+        self,
+        room_id: str,
+        event_ids: Iterable[str],
+        have: Sequence[str],
+        now: float,
+        *,
+        gaps: Iterable[str] = (),
     ) -> list[Effect]:
-        """Pulls missing events, unless they were asked for already."""
+        """Pulls missing events, unless they were asked for already. gaps: those that the peer isn't
+        known to have."""
         due = retry_at(now, self._timeout(_SMALL_BYTES), 0)
-        chosen = self._wants.new(room_id, event_ids, have, due)
+        chosen = self._wants.new(room_id, event_ids, have, due, gaps=gaps)
         if not chosen:
             return []
         return [Send(message=Want(room_id=room_id, event_ids=chosen, have=tuple(have)))]
@@ -274,15 +285,19 @@ class PeerSync:
         *,
         event_ids: Sequence[str],
         missing: Sequence[str],
+        gaps: Sequence[str] = (),
         refused: Sequence[str],
         judged: bool,
         dropped: int,
         have: Sequence[str],
         now: float,
+        released: bool = False,
     ) -> list[Effect]:
         """Answer to Ingest, after it is durable. event_ids: those in the batch. missing: ids they
-        build on that are nowhere here. judged: at least one was accepted or rejected. dropped: how
-        many were refused for good. have: what a Want may name as known. LimitError: a flood."""
+        build on that are nowhere here. gaps: such ids of others' events. judged: at least one was
+        accepted or rejected. dropped: how many were refused for good. have: what a Want may name
+        as known. released: they completed events held until then, of which the peer is told by
+        Tips. LimitError: a flood."""
         room_id = ingest.room_id
         self._count_bad(dropped, judged=judged)
         self._wants.came(room_id, event_ids)
@@ -292,9 +307,10 @@ class PeerSync:
             self._wants.progress(room_id)
         ack = Ack(batch=ingest.batch, refused=tuple(refused)[: len(ingest.pdus)])
         effects: list[Effect] = [Send(message=ack)]
-        if missing and not ingest.more:
-            effects += self.want(room_id, missing, have, now)
-        return effects
+        wants = [] if ingest.more else self.want(room_id, missing, have, now, gaps=gaps)
+        if released and not wants:
+            effects.append(TellTips(room_id=room_id, reply=False))
+        return effects + wants
 
     def unknown_room(self, ingest: Ingest) -> list[Effect]:
         """Answer to Ingest where the peer isn't to learn whether this node has a part in the room:

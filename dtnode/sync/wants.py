@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MAX_OUTSTANDING = 500  # ids per room; as many as one Want may name
+MAX_GAPS = 250  # of them what others' events lack: some may be invented, and must leave room
 MAX_FRUITLESS_ROUNDS = 64  # Wants in a row whose answers only led to more unknown parents
 MAX_NOT_THERE = 20_000  # ids a peer said it hasn't; beyond it some may be asked for twice
 MAX_ROOMS = 1_000  # rooms with outstanding Wants; more than a node has
@@ -25,9 +26,15 @@ class Wants:
         self.have: dict[str, tuple[str, ...]] = {}
 
     def new(
-        self, room_id: str, event_ids: Iterable[str], have: Sequence[str], due: float
+        self,
+        room_id: str,
+        event_ids: Iterable[str],
+        have: Sequence[str],
+        due: float,
+        *,
+        gaps: Iterable[str] = (),
     ) -> tuple[str, ...]:
-        """Those of `event_ids` to ask for now; they are outstanding from here on.
+        """Those of `event_ids`, then of `gaps`, to ask for now; outstanding from here on.
 
         What the peer said it hasn't is not asked for again in this contact."""
         if len(self._asked) >= MAX_ROOMS and room_id not in self._asked:
@@ -36,12 +43,13 @@ class Wants:
             return ()
         asked = self._asked.setdefault(room_id, {})
         chosen = []
-        for event_id in event_ids:
-            if len(asked) >= MAX_OUTSTANDING:
-                break
-            if event_id not in asked and event_id not in self._not_there:
-                asked[event_id] = _Asked(due)
-                chosen.append(event_id)
+        for wanted, limit in ((event_ids, MAX_OUTSTANDING), (gaps, MAX_GAPS)):
+            for event_id in wanted:
+                if len(asked) >= limit:
+                    break
+                if event_id not in asked and event_id not in self._not_there:
+                    asked[event_id] = _Asked(due)
+                    chosen.append(event_id)
         if chosen:
             self.have[room_id] = tuple(have)
             self._fruitless[room_id] = self._fruitless.get(room_id, 0) + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import trio
@@ -62,6 +62,14 @@ class RawPeer:
             knows=lambda name: True,
             key_of=key_from_server_name,
         )
+
+    async def record(self) -> None:
+        """Instead of `run`: says nothing by itself."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for frame in self._link:
+                self.frames.append(frame)
+        self.ended.set()
+        await self._link.aclose()
 
     async def run(self) -> None:
         self._session.start(trio.current_time())
@@ -134,18 +142,21 @@ async def meet(
     *,
     known: bool = True,
     expected_peer: str | None = None,
+    anyone: bool = False,
     buffer_frames: int = 64,
+    bare: bool = False,
 ) -> RawPeer:
-    """A new link on which `signer`'s owner dials the node; known: added there as a peer."""
+    """A new link on which `signer`'s owner dials the node; known: added there as a peer. bare:
+    without a session, frames are all the test's."""
     if known:
         await world.put_peer(name, PeerRecord(server_name=signer.server_name, added=True))
     here, there = memory_link_pair(LinkInfo(mtu_bytes=MTU_BYTES), buffer_frames=buffer_frames)
     connection = world.nodes[name].connection(
-        there, link_id="raw", initiator=False, expected_peer=expected_peer
+        there, link_id="raw", initiator=False, expected_peer=expected_peer, anyone=anyone
     )
     peer = RawPeer(here, signer, connection)
     world.nursery.start_soon(connection.run)
-    world.nursery.start_soon(peer.run)
+    world.nursery.start_soon(peer.record if bare else peer.run)
     if known:
         with trio.fail_after(60):
             await peer.proved.wait()
@@ -166,6 +177,15 @@ async def put_room(world: World, name: str, room: RoomBuilder) -> str:
     return room_id
 
 
+def room_of(creator: str, *others: str, **options: str) -> RoomBuilder:
+    """A room that all have joined, invited by the creator."""
+    room = RoomBuilder(creator, **options)  # type: ignore[arg-type]
+    for name in others:
+        room.member(creator, name, "invite")
+        room.join(name)
+    return room
+
+
 @asynccontextmanager
 async def a_and_b(*others: str, **options: str) -> AsyncIterator[tuple[World, RoomBuilder]]:
     """Nodes a and b, linked, in one room with a's raw neighbours `others`."""
@@ -173,7 +193,7 @@ async def a_and_b(*others: str, **options: str) -> AsyncIterator[tuple[World, Ro
         world = World(nursery, random.Random(7))
         for name in ("a", "b"):
             world.add(name, signer=signer_for(name))
-        room = RoomBuilder("a", "b", *others, **options)  # type: ignore[arg-type]
+        room = room_of("a", "b", *others, **options)
         for name in ("a", "b"):
             await put_room(world, name, room)
         await world.know("a", "b")

@@ -15,7 +15,7 @@ from dtnode.sync.timing import (
     retry_at,
     window_bytes,
 )
-from dtnode.sync.wants import MAX_ROOMS, Wants
+from dtnode.sync.wants import MAX_GAPS, MAX_OUTSTANDING, MAX_ROOMS, Wants
 from dtnode.wire.limits import MAX_PDUS_BYTES
 from dtnode.wire.messages import CardKind
 
@@ -123,6 +123,14 @@ def test_want_rooms_are_bounded() -> None:
         assert wants.new(f"!{number}", ["$x"], (), 1.0) == ("$x",)
     assert wants.new("!more", ["$x"], (), 1.0) == ()
     assert wants.new("!1", ["$y"], (), 1.0) == ("$y",)
+
+
+def test_others_gaps_leave_room_for_what_the_peer_has() -> None:
+    wants = Wants()
+    inventions = [f"$no{n}" for n in range(2 * MAX_OUTSTANDING)]
+    assert len(wants.new("!a", ["$1"], (), 1.0, gaps=inventions)) == MAX_GAPS
+    assert wants.new("!a", ["$2"], (), 1.0, gaps=inventions) == ("$2",)
+    assert len(wants.new("!a", inventions, (), 1.0)) == MAX_OUTSTANDING - MAX_GAPS - 1
 
 
 def test_wants_are_settled_by_what_comes_and_by_refusals() -> None:
