@@ -125,8 +125,9 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
         if type(entries) is dict:
             present[name] = entries
         else:
-            flaw = f"{name!r} in the power levels is not an object"
             unreadable.add((name, ""))
+            if entries != [] or name == "users":  # an empty array compares like an empty object
+                flaw = f"{name!r} in the power levels is not an object"
     for name, entries in present.items():
         for key, value in entries.items():
             level = _as_level(value)

@@ -85,6 +85,10 @@ def test_what_is_no_object(version: str) -> None:
         levels.send_level("m.x", is_state=False)
     with pytest.raises(AuthRuleError, match="not an object"):
         levels.check_comparable()
+    empty = parse(version, {"events": []})
+    empty.check_comparable()
+    with pytest.raises(AuthRuleError, match="no integer"):
+        empty.send_level("m.x", is_state=False)
 
 
 @LENIENT_VERSIONS
