@@ -61,11 +61,15 @@ def test_every_command_that_prints_data_has_json(name: str) -> None:
 
 
 def documented_commands() -> list[str]:
-    """`dtnode ...` lines in the README's fenced blocks, with or without a $ prompt."""
+    """`dtnode ...` lines in the README's fenced blocks: those after a $ prompt where a block has
+    any, for the rest of it is output."""
     text = README.read_text(encoding="utf-8") if README.exists() else ""
-    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("dtnode ")]
+    found = []
+    for block in re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        prompt = "$ " if re.search(r"^\$ ", block, re.MULTILINE) else ""
+        lines = [line.strip() for line in block.splitlines()]
+        found += [line[len(prompt) :] for line in lines if line.startswith(f"{prompt}dtnode ")]
+    return found
 
 
 def check_documented(line: str) -> None:

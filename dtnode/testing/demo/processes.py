@@ -47,7 +47,7 @@ class NodeProcess:
         self.log_path = root / f"{name}.log"
         self.user_id = ""
         self.server_name = ""
-        self._out_path = root / f"{name}.out"
+        self.out_path = root / f"{name}.out"
         self._process: subprocess.Popen[bytes] | None = None
         self._api: tuple[str, int, str] | None = None
 
@@ -134,7 +134,7 @@ class NodeProcess:
         assert not self.running, "it is running already"
         self._api = None
         # A group of its own: Ctrl-C in the demo's terminal reaches the demo, which ends its nodes.
-        with self._out_path.open("wb") as out, self.log_path.open("ab") as log:
+        with self.out_path.open("wb") as out, self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("run", *args),
                 stdin=subprocess.DEVNULL,
@@ -147,7 +147,7 @@ class NodeProcess:
         """Until the line that says it is ready. NodeFailed: it ended, or took too long."""
         assert self._process is not None, "start() first"
         end = time.monotonic() + timeout_s
-        while b"\n" not in self._out_path.read_bytes():
+        while b"\n" not in self.out_path.read_bytes():
             if not self.running:
                 said = " / ".join(self.log_tail()[-_STDERR_TAIL_LINES:])
                 raise NodeFailed(
