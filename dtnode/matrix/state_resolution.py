@@ -356,7 +356,7 @@ class _Resolution:
         return sorted(event_ids, key=self._mainline_order_key)
 
     def mainline_of(self, event_id: str) -> int | None:
-        """After `mainline_order`: the position by which it was sorted; None: not on the mainline."""
+        """After `mainline_order`: by which position it was sorted; None: not on the mainline."""
         if not self._mainline_positions:
             return None
         position = self._mainline_position(self._events.event(event_id))

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from dtnode.rooms.sharing import Sharing
-from dtnode.store import RoomRecord, Store
+from dtnode.store import RoomRecord, Store, StoredEvent
 
 MAX_LISTED = 10_000  # a liar can name that many parents; the count shown stays honest up to here
 
@@ -40,9 +40,14 @@ def gaps_of(
     for event in store.events.redacted_copies(room.nid):
         if len(found) >= limit:
             break
-        # State is for every member's server; a rejected state event may have been rejected for what
-        # the redaction took away.
-        wanted = event.pdu.is_state or event.accepted
-        if wanted and sharing.may_read(event, own_name):
+        if is_content_gap(event, sharing, own_name):
             found.append(Gap(event_id=event.event_id, kind=GapKind.CONTENT))
     return found
+
+
+def is_content_gap(event: StoredEvent, sharing: Sharing, own_name: str) -> bool:
+    """Whether a redacted copy is less than what this server may read."""
+    # State is for every member's server; a rejected state event may have been rejected for what the
+    # redaction took away.
+    wanted = event.pdu.is_state or event.accepted
+    return wanted and sharing.may_read(event, own_name)

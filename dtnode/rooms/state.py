@@ -11,7 +11,7 @@ from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.server_acl import acl_allows
-from dtnode.matrix.state_resolution import StateMap, resolve
+from dtnode.matrix.state_resolution import ResolutionTrace, StateMap, resolve
 from dtnode.store import Store
 from dtnode.store.lru import Lru
 from dtnode.store.state_groups import EMPTY_GROUP
@@ -75,6 +75,14 @@ class RoomStates:
             self._resolved.put(distinct, known)
         return known
 
+    def trace(
+        self, version: RoomVersion, groups: Iterable[int]
+    ) -> tuple[StateMap, ResolutionTrace]:
+        """The state resolved from several groups, and how it went. Nothing of it is stored."""
+        states = [self._store.state_groups.state(group) for group in sorted(set(groups))]
+        trace = ResolutionTrace()
+        return resolve(version, states, self._source, trace), trace
+
     def _count(self, states: Sequence[StateMap]) -> None:
         """For audits: how much there was to resolve."""
         keys = {key for state in states for key in state}
@@ -95,7 +103,9 @@ class RoomStates:
         return self.resolve(room.version, groups)
 
     def lookup(self, group: int) -> StateLookup:
-        state = self._store.state_groups.state(group)
+        return self.lookup_in(self._store.state_groups.state(group))
+
+    def lookup_in(self, state: StateMap) -> StateLookup:
         events = self._store.events
 
         def look(type_: str, state_key: str) -> Pdu | None:

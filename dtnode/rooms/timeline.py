@@ -67,7 +67,7 @@ class Timeline:
         own = [event for event in events if event.pdu.sender_server == self._own_name]
         known_at = servers_with(self._store, self._states, room, own, self._own_name)
         members = len(self._states.joined_servers(room.current_group) - {self._own_name})
-        apart = self._sent_apart(room, events)
+        apart = self.sent_apart(room, events)
         return [
             TimelineEvent(
                 pdu=event.pdu,
@@ -95,8 +95,9 @@ class Timeline:
             )
         return found
 
-    def _sent_apart(self, room: RoomRecord, events: Sequence[StoredEvent]) -> set[int]:
-        """Events concurrent with their sender's removal by the tip state: on every node alike."""
+    def sent_apart(self, room: RoomRecord, events: Sequence[StoredEvent]) -> set[int]:
+        """Numbers of those concurrent with their sender's removal by the tip state: on every node
+        alike."""
         by_sender: dict[str, list[int]] = {}
         for event in events:
             by_sender.setdefault(event.pdu.sender, []).append(event.nid)

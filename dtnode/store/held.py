@@ -122,6 +122,15 @@ class Held:
         )
         return [row[0] for row in rows.fetchall()]
 
+    def naming(self, room_nid: int, missing_id: str, limit: int) -> tuple[str, ...]:
+        """Ids of held events that wait for a missing one, oldest first."""
+        rows = self._db.execute(
+            "SELECT event_id FROM held_missing JOIN held USING (held_nid)"
+            " WHERE missing_id = ? AND room_nid = ? ORDER BY held_nid LIMIT ?",
+            (missing_id, room_nid, limit),
+        )
+        return tuple(row[0] for row in rows.fetchall())
+
     def count(self, room_nid: int) -> int:
         row = self._db.execute("SELECT count(*) FROM held WHERE room_nid = ?", (room_nid,))
         return int(row.fetchone()[0])
