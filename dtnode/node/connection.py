@@ -40,6 +40,7 @@ _MAX_BACKLOG_BYTES = MAX_QUEUED_BYTES - MAX_MESSAGE_BYTES  # there is always roo
 _MAX_BACKLOG_MESSAGES = 20_000  # of any size: a few MB; honest queues have hundreds
 _STALL_S = 180.0  # for one frame, beyond its airtime: the link, or the peer, takes nothing any more
 _MAX_NEWS = 1_000  # commits not yet looked at; a store that commits that fast is looked at anew
+_REST_S = 5.0  # for what had come before a link broke
 _FAREWELL_S, _FAREWELL_STEP_S = 2.0, 0.01  # for the last frames of a session that ends
 
 logger = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ class Connection:
             scope.cancel()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self.close_reason = self.close_reason or f"the link broke: {exc}"
-            scope.cancel()
+            scope.deadline = trio.current_time() + _REST_S
 
     async def _send(self, frame: bytes) -> None:
         """BrokenResourceError: also where the link takes nothing for minutes."""

@@ -146,8 +146,9 @@ class Node:
         others = self.connections_to(connection.peer)
         for other in others:  # a peer that was cut off comes back before its old link is given up
             other.probe()
-        if len(others) >= MAX_LINKS_A_PEER:
-            others[1].close(f"{MAX_LINKS_A_PEER} other links lead to you")
+        alive = [other for other in others if other.close_reason is None]
+        if len(alive) >= MAX_LINKS_A_PEER:
+            alive[1].close(f"{MAX_LINKS_A_PEER} other links lead to you")
         self.connections[connection] = None
         return not others
 

@@ -41,6 +41,7 @@ class World:
     rng: random.Random
     faults: LinkFaults = field(default_factory=LinkFaults)
     reliable: bool = True
+    bitrate_bps: int | None = None
     nodes: dict[str, Node] = field(default_factory=dict)
     _links: dict[tuple[str, str], trio.CancelScope] = field(default_factory=dict)
 
@@ -90,7 +91,9 @@ class World:
     async def _keep(self, one: str, other: str, scope: trio.CancelScope) -> None:
         with scope:
             while True:
-                info = LinkInfo(mtu_bytes=60_000, reliable=self.reliable)
+                info = LinkInfo(
+                    mtu_bytes=60_000, reliable=self.reliable, bitrate_bps=self.bitrate_bps
+                )
                 pair = memory_link_pair(
                     info,
                     faults=None if self.reliable else self.faults,

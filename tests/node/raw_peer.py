@@ -122,6 +122,9 @@ class RawPeer:
     def of(self, kind: type[M]) -> list[M]:
         return [message for message in self.heard if isinstance(message, kind)]
 
+    def heard_any(self, *kinds: type[Message]) -> bool:
+        return any(isinstance(message, kinds) for message in self.heard)
+
     async def until(self, done: Callable[[], object], within_s: float = 60) -> None:
         with trio.fail_after(within_s):
             while not done():

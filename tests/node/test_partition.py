@@ -7,11 +7,14 @@ who are still in the room, everything said is everywhere, and the banned node ge
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
 
+from dtnode.node.node import Node
 from dtnode.testing import LinkFaults
 
 from .harness import World
@@ -22,7 +25,9 @@ EVERYBODY = LEFT + RIGHT
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_all_agree_after_a_partition(seed: int, autojump_clock: trio.testing.MockClock) -> None:
+async def test_all_agree_after_a_partition(
+    seed: int, autojump_clock: trio.testing.MockClock
+) -> None:
     rng = random.Random(seed)
     async with trio.open_nursery() as nursery:
         world = World(nursery, rng)
@@ -41,7 +46,7 @@ async def test_all_agree_after_a_partition(seed: int, autojump_clock: trio.testi
 async def _run(world: World, rng: random.Random) -> None:
     for name in EVERYBODY:
         world.add(name, offset_ms=rng.choice((0, -7_200_000, 60_000)))
-    line = list(zip(EVERYBODY, EVERYBODY[1:], strict=False))
+    line = list(pairwise(EVERYBODY))
     for one, other in line:
         await world.know(one, other)
         world.connect(one, other)
@@ -80,21 +85,19 @@ async def _everybody_joins(world: World) -> str:
     return room_id
 
 
-def _power(world: World, room_id: str, levels: dict[str, int], node: object) -> str:
+def _power(world: World, room_id: str, levels: dict[str, int], node: Node) -> str:
     rooms = world.nodes["a"].rooms
     room = rooms.room(room_id)
     assert room is not None
     content = dict(rooms.states.content(room.current_group, "m.room.power_levels"))
-    content["users"] = {
-        world.nodes[name].rooms.user_id: level for name, level in levels.items()
-    }
+    content["users"] = {world.nodes[name].rooms.user_id: level for name, level in levels.items()}
     return rooms.send(room_id, "m.room.power_levels", content, "")
 
 
 async def _moderate_apart(world: World, rng: random.Random, room_id: str) -> None:
     """Conflicts on purpose: the topic on both sides; a moderator is demoted on one side and bans
     someone on the other; f is banned on the left while it talks on the right."""
-    acts = [
+    acts: list[Callable[[], Awaitable[str]]] = [
         lambda: world.act("b", partial(_topic, room_id, "left topic")),
         lambda: world.act("d", partial(_topic, room_id, "right topic")),
         lambda: world.act("a", partial(_power, world, room_id, {"b": 50})),  # d is demoted
@@ -107,8 +110,8 @@ async def _moderate_apart(world: World, rng: random.Random, room_id: str) -> Non
         await trio.sleep(rng.random() * 5)
 
 
-def _topic(room_id: str, topic: str, node: object) -> str:
-    return node.rooms.send(room_id, "m.room.topic", {"topic": topic}, "")  # type: ignore[attr-defined]
+def _topic(room_id: str, topic: str, node: Node) -> str:
+    return node.rooms.send(room_id, "m.room.topic", {"topic": topic}, "")
 
 
 async def _talk(

@@ -287,7 +287,7 @@ async def test_a_guessed_room_answers_like_one_that_is_not_there(
                 here = await answers(peer, room_id, ids, own_events(room_id))
                 nowhere = await answers(peer, NOWHERE, ids, own_events(NOWHERE))
                 assert here == nowhere
-        assert peer.of(RoomCard) == peer.of(Events) == peer.of(Tips) == peer.of(Want) == []
+        assert not peer.heard_any(RoomCard, Events, Tips, Want)
         texts = [text for text in texts_of(world, room) if text not in map(str.encode, real_ids)]
         asked = {room_id.encode(), world.server("a").encode()}
         assert_tells_nothing(peer.frames[3:], [text for text in texts if text not in asked])
@@ -355,7 +355,7 @@ async def test_an_invited_peer_gets_the_card_and_nothing_else(
         assert set(refused.event_ids) == set(ids)
         await trio.sleep(50)
         assert len(peer.of(RoomCard)) == 1
-        assert peer.of(Tips) == peer.of(Events) == peer.of(Want) == []
+        assert not peer.heard_any(Tips, Events, Want)
         assert not any(b"not for mallory" in frame for frame in peer.frames)
         again = await meet(world, "a", MALLORY)
         await trio.sleep(30)
@@ -452,7 +452,7 @@ async def test_a_server_the_acl_denies_gets_nothing(
             Ping(reply=True),
         )
         await peer.until_heard(Ping)
-        assert peer.of(Tips) == peer.of(Events) == []
+        assert not peer.heard_any(Tips, Events)
         assert len(peer.of(NotHere)) == 1
 
 
