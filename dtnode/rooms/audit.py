@@ -17,7 +17,7 @@ from dtnode.matrix.event_auth import redaction_applies
 from dtnode.matrix.state_resolution import state_hash
 from dtnode.rooms.outcome import Check, Outcome, Verdict
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import non_empty, parse_header, room_id_of
+from dtnode.rooms.room_file import create_event, non_empty, parse_header
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
 
@@ -138,7 +138,7 @@ def _first_room_id(lines: list[bytes], version: Any) -> str:
     """The room of the first usable create event; a file without one has only unusable events."""
     for line in lines:
         try:
-            return room_id_of(line, version)
+            return create_event(line, version).room_id
         except FormatError:
             continue
     raise FormatError("none of its events is an m.room.create, which a room starts with")

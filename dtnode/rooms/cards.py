@@ -105,6 +105,8 @@ def check_card(card: RoomCard, keys: KeyLookup) -> CheckedCard:
             raise FormatError(f"event {pdu.event_id} belongs to another room than the card")
         verify_pdu(pdu, keys)
         pdu = check_content_hash(pdu)
+        if pdu.type == "m.room.create":
+            check_version_of_create(pdu)
         _check_from_auth_events(pdu, events)
         events[pdu.event_id] = pdu
     event = events.get(card.event_id)
@@ -117,6 +119,17 @@ def check_card(card: RoomCard, keys: KeyLookup) -> CheckedCard:
             raise FormatError("the card names state it doesn't hold")
         state[shown.key] = shown
     return CheckedCard(card=card, event=event, events=events, state=state)
+
+
+def check_version_of_create(create: Pdu) -> None:
+    """FormatError: the create event makes a room of another version than it was read as. Whoever
+    brings a room first says which version it has; the room itself must agree."""
+    declared = create.content.get("room_version", "1")
+    if declared != create.version.identifier:
+        raise FormatError(
+            f"the room says it has version {declared!r:.20}, whoever brought it says"
+            f" {create.version.identifier}"
+        )
 
 
 def _check_from_auth_events(pdu: Pdu, events: Mapping[str, Pdu]) -> None:

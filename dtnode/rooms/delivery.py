@@ -16,7 +16,8 @@ def servers_with(
     """event id -> joined servers (without our own) known to have it.
 
     One pass over the room from its newest event down to the oldest of `events`: a server has what
-    it acknowledged, what it wrote, and all ancestors of both.
+    it acknowledged, what it wrote, and all ancestors of both (of what it wrote only where that is a
+    witness).
     """
     if not events:
         return {}
@@ -29,12 +30,13 @@ def servers_with(
                 has.setdefault(nid, set()).add(server)
     wanted = {event.nid: event.event_id for event in events}
     found: dict[str, frozenset[str]] = {}
-    for nid, sender_server, parents in store.events.newest_first(room.nid, oldest):
+    for nid, sender_server, witness, parents in store.events.newest_first(room.nid, oldest):
         servers = has.pop(nid, set())
-        if sender_server in joined:
-            servers.add(sender_server)
+        wrote = {sender_server} & joined
         if nid in wanted:
-            found[wanted[nid]] = frozenset(servers)
+            found[wanted[nid]] = frozenset(servers | wrote)
+        if witness:
+            servers |= wrote
         if servers:
             for parent in parents:
                 if parent >= oldest:
@@ -48,9 +50,10 @@ def lacking(store: Store, states: RoomStates, peer: str, own_name: str, limit: i
     for room in store.rooms:
         if peer not in states.joined_servers(room.current_group) or peer == own_name:
             continue
-        frontier = store.peers.frontier(room.nid, peer)
+        newest = store.events.newest_of_server(room.nid, peer, witness=True)
+        frontier = [*store.peers.frontier(room.nid, peer), *newest]
         tips = store.rooms.tips(room.nid)
-        count += len(store.events.difference(tips, frontier, limit - count))
+        count += store.events.difference_size(tips, frontier, limit - count)
         if count >= limit:
             break
     return count

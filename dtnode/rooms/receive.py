@@ -273,6 +273,7 @@ class Receiver:
             parents=tuple(parent.nid for parent in parents),
             position=position,
             reason=found.reason,
+            witness=_is_witness(pdu, parents),
         )
 
     def _after(self, pdu: Pdu, found: _Judgement) -> int:
@@ -426,3 +427,12 @@ def _redaction_may_change_verdicts(pdu: Pdu) -> bool:
         read = ("third_party_invite", "join_authorised_via_users_server")
         return any(name in pdu.content for name in read)
     return pdu.is_state and pdu.type in _READ_BY_THE_RULES
+
+
+def _is_witness(pdu: Pdu, parents: Sequence[StoredEvent]) -> bool:
+    """Whether an event shows that its server had everything before it. A join may have been made on
+    an invite or a card alone, and so may what its server chained on that."""
+    if pdu.membership == "join" and pdu.state_key == pdu.sender:
+        return False
+    server = pdu.sender_server
+    return not all(p.pdu.sender_server == server and not p.witness for p in parents)

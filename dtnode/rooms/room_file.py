@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dtnode.errors import FormatError
 from dtnode.matrix.canonical_json import parse_json_object
-from dtnode.matrix.pdu import read_pdu
+from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.matrix.unpadded_base64 import decode_unpadded_base64, encode_unpadded_base64
@@ -56,12 +56,12 @@ def parse_header(line: bytes) -> Header:
     return Header(version=version, key_id=key_id, keys=keys)
 
 
-def room_id_of(create: bytes, version: RoomVersion) -> str:
-    """The room id that a room file's first event gives. FormatError: it isn't a create event."""
-    pdu = read_pdu(create, version)
+def create_event(line: bytes, version: RoomVersion) -> Pdu:
+    """A room file's first event. FormatError: it isn't a create event."""
+    pdu = read_pdu(line, version)
     if pdu.type != "m.room.create":
         raise FormatError("the first event of a room file must be its m.room.create")
-    return pdu.room_id
+    return pdu
 
 
 def export_room(store: Store, room_id: str) -> Iterator[str]:
@@ -71,7 +71,7 @@ def export_room(store: Store, room_id: str) -> Iterator[str]:
         raise FormatError(f"room {room_id} is not in this store")
     servers = {
         server
-        for _, server, _ in store.events.newest_first(room.nid, 0)
+        for server in store.events.servers(room.nid)
         if key_from_server_name(server) is not None
     }
     keys = {

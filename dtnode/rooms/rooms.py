@@ -15,6 +15,7 @@ from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.server_names import key_from_server_name
+from dtnode.rooms.cards import check_version_of_create
 from dtnode.rooms.create import OwnClock
 from dtnode.rooms.gaps import Gap, gaps_of
 from dtnode.rooms.invites import CardTaker
@@ -23,7 +24,7 @@ from dtnode.rooms.membership import Standing, standing
 from dtnode.rooms.names import Names, state_to_show
 from dtnode.rooms.outcome import Received, Verdict
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import parse_header, room_id_of
+from dtnode.rooms.room_file import create_event, parse_header
 from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.state import RoomStates
 from dtnode.rooms.summary import RoomSummary, summarise
@@ -132,7 +133,9 @@ class Rooms:
         if len(lines) < 2:
             raise FormatError("the file holds no events")
         version = parse_header(lines[0]).version
-        room_id = room_id_of(lines[1], version)
+        create = create_event(lines[1], version)
+        check_version_of_create(create)
+        room_id = create.room_id
         counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
         with self.store.transaction():
             if self.store.rooms.get(room_id) is None:

@@ -140,7 +140,7 @@ class Sharing:
         room = self._store.rooms.get(room_id)
         if room is None or not self.is_shared(room, peer):
             return Comparison(room_id=room_id)
-        newest = self._store.events.newest_of_server(room.nid, peer)
+        newest = self._store.events.newest_of_server(room.nid, peer, witness=True)
         known = [*self._store.peers.frontier(room.nid, peer), *newest]
         to_send = self._store.events.difference(
             self._store.rooms.tips(room.nid), known, MAX_DIFFERENCE + 1

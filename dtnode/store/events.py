@@ -9,6 +9,7 @@ import heapq
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,7 +24,7 @@ _PENDING_ROWS = 2_000  # rows buffered within a transaction before they are writ
 
 _COLUMNS = (
     "event_nid, event_id, room_nid, topo, ts, rejected, soft_failed, redacted, before_group, "
-    "after_group, parents, position, reason, pdu, sender_server"
+    "after_group, parents, position, reason, pdu, sender_server, witness"
 )
 
 DisplayOrder = tuple[int, int, str]
@@ -37,7 +38,9 @@ class StoredEvent:
     nid: topological number. topo: 1 + the highest of its parents' (0 parents: 1); unlike `depth`
     nobody can lie about it. before, after: state groups. position: what clients count by; None
     where no client was told (a rejected event that was shown while it was held keeps its own, or
-    the number would be given twice). reason: why it was rejected or soft-failed.
+    the number would be given twice). reason: why it was rejected or soft-failed. witness: its
+    server had all its ancestors when it wrote it (a join on an invite, and what chains on it, shows
+    nothing of the kind).
     """
 
     nid: int
@@ -51,6 +54,7 @@ class StoredEvent:
     parents: tuple[int, ...]
     position: int | None
     reason: str | None
+    witness: bool = True
 
     @property
     def event_id(self) -> str:
@@ -73,6 +77,15 @@ class EventOutline(NamedTuple):
     after: int
     rejected: bool
     soft_failed: bool
+    parents: tuple[int, ...]
+
+
+class Authorship(NamedTuple):
+    """Who wrote an event, on what; see StoredEvent."""
+
+    nid: int
+    sender_server: str
+    witness: bool
     parents: tuple[int, ...]
 
 
@@ -277,12 +290,14 @@ class Events:
     def counts(self, room_nid: int) -> tuple[int, int, int]:
         """(accepted, rejected, soft-failed) events."""
         self.flush()
-        row = self._db.execute(
-            "SELECT coalesce(sum(NOT rejected), 0), coalesce(sum(rejected), 0),"
-            " coalesce(sum(soft_failed), 0) FROM events WHERE room_nid = ?",
+        total = self._db.execute("SELECT count(*) FROM events WHERE room_nid = ?", (room_nid,))
+        odd = self._db.execute(
+            "SELECT coalesce(sum(rejected), 0), coalesce(sum(soft_failed), 0) FROM events"
+            " WHERE room_nid = ? AND (rejected OR soft_failed)",
             (room_nid,),
-        ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
+        )
+        rejected, soft_failed = odd.fetchone()
+        return total.fetchone()[0] - rejected, rejected, soft_failed
 
     def newest_in_order(self, room_nid: int, limit: int) -> list[StoredEvent]:
         """The last `limit` accepted events in DAG order, oldest first."""
@@ -337,28 +352,37 @@ class Events:
         )
         return [row[0] for row in rows.fetchall()]
 
-    def newest_first(
-        self, room_nid: int, down_to: int
-    ) -> Iterator[tuple[int, str, tuple[int, ...]]]:
-        """(number, sender's server, parents) of the room's events from the newest down to number
-        `down_to`."""
+    def newest_first(self, room_nid: int, down_to: int) -> Iterator[Authorship]:
+        """The room's events from the newest down to number `down_to`."""
         self.flush()
         rows = self._db.execute(
-            "SELECT event_nid, sender_server, parents FROM events"
+            "SELECT event_nid, sender_server, witness, parents FROM events"
             " WHERE room_nid = ? AND event_nid >= ? ORDER BY event_nid DESC",
             (room_nid, down_to),
         )
-        for nid, sender_server, parents in rows:
-            yield nid, sender_server, _unpack(parents)
+        for nid, sender_server, witness, parents in rows:
+            yield Authorship(nid, sender_server, bool(witness), _unpack(parents))
 
-    def newest_of_server(self, room_nid: int, server_name: str) -> list[int]:
-        """The number of the newest event that a server wrote in a room, if there is one."""
+    def servers(self, room_nid: int) -> list[str]:
+        """Every server that wrote in the room, sorted."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT DISTINCT sender_server FROM events WHERE room_nid = ? ORDER BY 1", (room_nid,)
+        )
+        return [row[0] for row in rows.fetchall()]
+
+    def newest_of_server(
+        self, room_nid: int, server_name: str, *, witness: bool = False
+    ) -> list[int]:
+        """The number of the newest event that a server wrote in a room, if there is one; with
+        `witness` the newest that shows it to have had all before it."""
         self.flush()
         row = self._db.execute(
-            "SELECT max(event_nid) FROM events WHERE room_nid = ? AND sender_server = ?",
-            (room_nid, server_name),
+            "SELECT event_nid FROM events WHERE room_nid = ? AND sender_server = ? AND witness >= ?"
+            " ORDER BY event_nid DESC LIMIT 1",
+            (room_nid, server_name, witness),
         ).fetchone()
-        return [] if row[0] is None else [int(row[0])]
+        return [] if row is None else [int(row[0])]
 
     def newest_foreign_timestamp(self, own_name: str, after: int) -> int | None:
         """The highest origin_server_ts over `after` in another server's newest events, if any."""
@@ -386,9 +410,19 @@ class Events:
         """Events that are `of` or ancestors of `of`, and neither `known` nor ancestors of `known`.
 
         Rising numbers, parents first; of more than `limit` the oldest, so that a next call can go
-        on from there. The walk goes newest first over both sets at once and stops when only known
-        events are left in it: its cost follows the difference, not the room.
+        on from there.
         """
+        found = list(self._difference(of, known))
+        found.reverse()
+        return found[:limit]
+
+    def difference_size(self, of: Iterable[int], known: Iterable[int], limit: int) -> int:
+        """How many events `difference` would give; `limit` if there are more."""
+        return sum(1 for _ in islice(self._difference(of, known), limit))
+
+    def _difference(self, of: Iterable[int], known: Iterable[int]) -> Iterator[int]:
+        """Newest first. The walk goes over both sets at once and stops when only known events are
+        left in it: its cost follows the difference, not the room."""
         wanted, have = 1, 2
         marks: dict[int, int] = {}
         heap: list[int] = []
@@ -400,13 +434,12 @@ class Events:
                     marks[nid] = 0
                 marks[nid] |= mark
         unresolved = sum(mark == wanted for mark in marks.values())
-        found: list[int] = []
         while heap and unresolved:
             nid = -heapq.heappop(heap)
             mark = marks.pop(nid)
             if mark == wanted:
                 unresolved -= 1
-                found.append(nid)
+                yield nid
             for parent in self.parents_of(nid):
                 before = marks.get(parent)
                 if before is None:
@@ -416,8 +449,6 @@ class Events:
                 elif before == wanted and mark & have:
                     marks[parent] = wanted | have
                     unresolved -= 1
-        found.reverse()
-        return found[:limit]
 
     def is_ancestor(self, older: int, newer: int) -> bool:
         """Is `older` among the ancestors of `newer`?"""
@@ -459,12 +490,13 @@ def _row(event: StoredEvent) -> tuple[object, ...]:
         event.reason,
         pdu.canonical(),
         pdu.sender_server,
+        event.witness,
     )
 
 
 def _event(row: tuple[Any, ...]) -> StoredEvent:
     (nid, event_id, room_nid, topo, _ts, rejected, soft_failed, redacted, before, after) = row[:10]
-    parents, position, reason, pdu, _sender_server, version = row[10:]
+    parents, position, reason, pdu, _sender_server, witness, version = row[10:]
     return StoredEvent(
         nid=nid,
         room_nid=room_nid,
@@ -477,4 +509,5 @@ def _event(row: tuple[Any, ...]) -> StoredEvent:
         parents=_unpack(parents),
         position=position,
         reason=reason,
+        witness=bool(witness),
     )

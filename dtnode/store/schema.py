@@ -41,9 +41,12 @@ MIGRATIONS: tuple[str, ...] = (
         position     INTEGER UNIQUE,             -- NULL: no client was told (rejected)
         reason       TEXT,
         pdu          BLOB NOT NULL,              -- canonical JSON, federation format
-        sender_server TEXT NOT NULL
+        sender_server TEXT NOT NULL,
+        witness      INTEGER NOT NULL            -- its server had all its ancestors
     );
     CREATE INDEX events_by_room ON events (room_nid, event_nid);
+    CREATE INDEX events_by_server ON events (room_nid, sender_server, event_nid);
+    CREATE INDEX events_odd ON events (room_nid) WHERE rejected OR soft_failed;
     CREATE INDEX events_by_order ON events (room_nid, topo, ts, event_id);
     CREATE INDEX events_by_position ON events (room_nid, position);
     CREATE INDEX events_redacted ON events (room_nid) WHERE redacted;

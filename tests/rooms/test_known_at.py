@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtnode.rooms.delivery import lacking
-from tests.rooms.nodes import Node, make_room, meet
+from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 
 def known_at(node: Node, room_id: str) -> dict[str, int]:
@@ -58,3 +58,22 @@ def test_a_peer_has_what_it_brought() -> None:
     with alice.store.transaction():
         alice.rooms.sharing.brought(bob.server, room_id, [said, "$unknown"])
     assert lacks(alice, bob) == 0
+
+
+def test_a_join_on_an_invite_shows_nothing_of_what_was_before() -> None:
+    alice, bob = Node("alice"), Node("bob")
+    room_id = alice.create("bob", name="talk")
+    before = alice.say(room_id, "before")
+    give_cards(alice, bob)
+    joined = bob.rooms.join(room_id)
+    said = bob.say(room_id, "at once")
+    own = [pdu for _, pdu in bob.rooms.sharing.load(alice.server, room_id, [joined, said])]
+    alice.receive(room_id, own, bob.server)
+    assert known_at(alice, room_id) == {"before": 0}
+    meet(alice, bob)
+    after = bob.say(room_id, "now I have it all")
+    alice.receive(
+        room_id, [pdu for _, pdu in bob.rooms.sharing.load(alice.server, room_id, [after])]
+    )
+    assert known_at(alice, room_id) == {"before": 1}
+    assert alice.store.events.has(before)

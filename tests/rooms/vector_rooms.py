@@ -19,7 +19,7 @@ from dtnode.matrix.state_resolution import state_hash
 from dtnode.matrix.unpadded_base64 import decode_unpadded_base64
 from dtnode.rooms.outcome import Outcome, Received, Verdict
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import parse_header, room_id_of
+from dtnode.rooms.room_file import create_event, parse_header
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store
 
@@ -47,7 +47,7 @@ def load_room(name: str) -> VectorRoom:
     return VectorRoom(
         path=path,
         version=parsed.version,
-        room_id=room_id_of(lines[0], parsed.version),
+        room_id=create_event(lines[0], parsed.version).room_id,
         keys=parsed.key,
         lines=lines,
         verdicts=json.loads(verdicts),
@@ -86,7 +86,7 @@ def load_synapse_views() -> dict[str, SynapseView]:
             )
             views[f"v{room['room_version']} at {server}"] = SynapseView(
                 version=version,
-                room_id=room_id_of(create, version),
+                room_id=create_event(create, version).room_id,
                 keys=lambda server, key_id: keys.get((server, key_id)),
                 pdus=pdus,
                 event_ids=[event["event_id"] for event in view["events"]],

@@ -248,6 +248,6 @@ def test_two_rooms_dont_mix() -> None:
     assert ids[0].isdisjoint(ids[1])
     assert len(ids[0] | ids[1]) == 39
     for room in (one, two):
-        assert {nid for nid, _, _ in store.events.newest_first(room.nid, 0)} == set(
+        assert {one.nid for one in store.events.newest_first(room.nid, 0)} == set(
             store.events.nids_of_room(room.nid)
         )
