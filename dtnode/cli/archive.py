@@ -145,8 +145,8 @@ def backup(folder: DataFolder, file: Path, passphrase_file: Path | None, as_json
 def restore(folder: DataFolder, file: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Bring a node back from FILE into an empty or new data folder.
 
-    Never run the restored node and its original side by side: they are one identity. The restored
-    one first fetches its own newer events from its peers.
+    Never run the restored node and its original side by side: they are one identity. What it wrote
+    after the backup was made comes back from its peers: let it meet one before you write.
     """
     folder.check_empty()
     from dtnode.node.backup import restore_backup
