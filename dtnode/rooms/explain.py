@@ -1,5 +1,5 @@
-"""`dtnode room explain`: why an event is judged as it is, check by check with the rule that decided,
-and what became of the state it set.
+"""`dtnode room explain`: why an event is judged as it is, check by check with the rule that
+decided, and what became of the state it set.
 
 Nothing is decided or stored here. Verdicts and reasons are the receive pipeline's; the checks are
 run again with dtnode.matrix to name the rule and the events that it read. Called by
@@ -9,13 +9,20 @@ dtnode.client_api.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from dtnode.errors import PduError
 from dtnode.matrix.event_auth import StateLookup, check_state_independent_auth_rules
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.server_acl import acl_allows
-from dtnode.rooms.conflicts import Conflicts, Loss
+from dtnode.rooms.conflicts import Conflicts
+from dtnode.rooms.explanation import (
+    ANCESTORS,
+    CheckReport,
+    Explanation,
+    LostAt,
+    Named,
+    StateReport,
+)
 from dtnode.rooms.gaps import is_content_gap
 from dtnode.rooms.grounds import Ground, grounds, what_forbids, why_forbidden
 from dtnode.rooms.history import extremities_before, fates
@@ -31,93 +38,6 @@ from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
 MIN_PREFIX = 5  # characters of an event id, behind the $: a million events rarely share so many
 _CANDIDATES = 5  # named where a prefix fits several
 _MAX_WAITED_FOR = 1_000  # held events looked through for what the last of them waits for
-
-ANCESTORS = "ancestors"  # check 3, which has no name in dtnode.rooms.outcome: nothing fails it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
-    """check: a Check's value or ANCESTORS. outcome: "ok", "failed", "redacted" (content_hash: kept
-    without content), "waiting" (for missing events), "not reached". reason: the rule that it fails,
-    or what it waits for. grounds: what allows it. because_of: ids of the events of the state that
-    forbid it. against: of the state read, the forward extremities (current_state)."""
-
-    check: str
-    outcome: str
-    reason: str | None = None
-    grounds: tuple[Ground, ...] = ()
-    because_of: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """An event that another names. verdict: as Explanation's."""
-
-    event_id: str
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LostAt:
-    """where: "merge" (at the event `event_id`, which builds on both), "current state" or "tip
-    state" (over the newest events)."""
-
-    where: str
-    event_id: str | None
-    loss: Loss
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateReport:
-    """What became of the state it set. holds: the event that stands there in the current state."""
-
-    in_current: bool
-    in_tips: bool
-    holds: str | None
-    superseded_by: tuple[str, ...]
-    lost: tuple[LostAt, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """verdict: "accepted", "soft-failed", "rejected", "held" (not judged: events that it builds on
-    are missing), "on a card" (known by an invite's card, judged when the history is here),
-    "missing" (others name it, it isn't here). reason: why it is anything but accepted. allowed_now: of a
-    soft-failed one, whether today's current state would allow it. waits_for: missing events.
-    needed_by: of a missing one. content: "whole", "gap" (a redacted copy, whole ones are looked
-    for), "redacted copy" (not meant for this server). apart: concurrent with its sender's
-    removal."""
-
-    room_id: str
-    event_id: str
-    verdict: str
-    reason: str | None = None
-    arrived_ms: int | None = None
-    source: str | None = None
-    content: str = "whole"
-    apart: bool = False
-    allowed_now: bool | None = None
-    checks: tuple[CheckReport, ...] = ()
-    parents: tuple[Named, ...] = ()
-    auth_events: tuple[Named, ...] = ()
-    state: StateReport | None = None
-    waits_for: tuple[str, ...] = ()
-    needed_by: tuple[str, ...] = ()
-
-    def event_ids(self) -> set[str]:
-        """Of all events that it mentions."""
-        found = {self.event_id, *self.waits_for, *self.needed_by}
-        found.update(named.event_id for named in (*self.parents, *self.auth_events))
-        for check in self.checks:
-            found.update(check.because_of, check.against)
-            for ground in check.grounds:
-                found.update(ground.event_ids)
-        if self.state is not None:
-            found.update(self.state.superseded_by, filter(None, [self.state.holds]))
-            for lost in self.state.lost:
-                found.update(filter(None, [lost.event_id, lost.loss.winner]), lost.loss.because_of)
-        return found
 
 
 class Explainer:

@@ -16,7 +16,9 @@ from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.rooms.cards import check_version_of_create
+from dtnode.rooms.changes import ChangeReporter
 from dtnode.rooms.create import OwnClock
+from dtnode.rooms.explain import Explainer
 from dtnode.rooms.gaps import Gap, gaps_of
 from dtnode.rooms.invites import CardTaker
 from dtnode.rooms.local import LocalRooms, NewRoom
@@ -61,6 +63,8 @@ class Rooms:
         self.sharing = Sharing(store, self.states, self.own_name, user_id)
         self.names = Names(store, self.states, user_id)
         self.timeline = Timeline(store, self.states, self.own_name)
+        self.explainer = Explainer(store, self.states, self.sharing, self.timeline, self.own_name)
+        self.changes = ChangeReporter(store, self.states, self.timeline)
 
     # --- the user's acts
 

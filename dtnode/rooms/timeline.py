@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +101,12 @@ class Timeline:
         by_sender: dict[str, list[int]] = {}
         for event in events:
             by_sender.setdefault(event.pdu.sender, []).append(event.nid)
+        return self.apart_of(room, by_sender)
+
+    def apart_of(self, room: RoomRecord, by_sender: Mapping[str, Sequence[int]]) -> set[int]:
+        """`sent_apart` for event numbers by sender."""
         found: set[int] = set()
-        tip_group = self._states.tip_group(room.nid) if events else 0
+        tip_group = self._states.tip_group(room.nid) if by_sender else 0
         for sender, nids in by_sender.items():
             removal = self._states.event(tip_group, "m.room.member", sender)
             if removal is None or not is_removal(removal):
