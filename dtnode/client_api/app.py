@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dtnode.client_api import accounts, own_api, room_acts, room_reads
+from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, make_api
 from dtnode.client_api.host import Host
 from dtnode.client_api.requests import Call, HungUp
@@ -116,7 +117,7 @@ class _Endpoint:
         session = Session() if route.open else await self._session(request)
         call = Call(request=request, params=params, session=session)
         answer = await route.handler(self._api, call)
-        data = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+        data = answer if isinstance(answer, bytes) else encode_json(answer)
         return Response(data, media_type="application/json")
 
     def _check_host(self, request: Request) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import orjson
-
+from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, Look, poll
 from dtnode.client_api.filters import EventFilter
 from dtnode.client_api.pages import page_forward
@@ -163,7 +162,7 @@ def _events_answer(
     """Encoded event by event: 100,000 of them as objects would take half a gigabyte."""
     now_ms, labels = api.host.now_ms(), api.rooms.names.labels() if found else {}
     encoded = [
-        orjson.dumps(
+        encode_json(
             api.renderer.event(
                 room,
                 event,
@@ -174,7 +173,7 @@ def _events_answer(
         )
         for event in found
     ]
-    cursor = orjson.dumps(str(StreamToken(position=position)))
+    cursor = encode_json(str(StreamToken(position=position)))
     data = b'{"events":[' + b",".join(encoded) + b'],"cursor":' + cursor + b"}"
     return data, Look(position=position, news=bool(encoded))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from dtnode.client_api.accounts import joined_rooms_of
+from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, Look, poll
 from dtnode.client_api.filters import (
     EventFilter,
@@ -180,7 +179,7 @@ async def state(api: Api, call: Call) -> bytes:
             for pdu in api.rooms.state(room).values()
         ]
 
-    return orjson.dumps(await api.host.read(work))
+    return encode_json(await api.host.read(work))
 
 
 async def one_state(api: Api, call: Call) -> Json:

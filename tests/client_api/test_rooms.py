@@ -285,3 +285,23 @@ async def test_messages_with_a_filter_and_bounds(at_alice: Client) -> None:
         assert await at_alice.fails("GET", path, None, **query) == (400, "M_INVALID_PARAM")
     assert await at_alice.fails("GET", path, dir="b", filter="[1]") == (400, "M_BAD_JSON")
     assert await at_alice.fails("GET", path, dir="b", filter="{") == (400, "M_NOT_JSON")
+
+
+async def test_numbers_beyond_64_bits_of_an_old_room_reach_clients(
+    alice: SmallNode, at_alice: Client
+) -> None:
+    """Room versions 3 to 5 allow them; a client's own sending doesn't matter here."""
+    room_id = await at_alice.create_room(name="old", room_version="5")
+    huge = 10**30
+    with alice.rooms.store.transaction():
+        alice.rooms.send(room_id, "org.x", {"n": huge})
+        alice.rooms.send(room_id, "org.state", {"n": -huge}, "")
+    events = (await at_alice.get(room(room_id, "messages?dir=b")))["chunk"]
+    assert {event["content"].get("n") for event in events} >= {huge, -huge}
+    sync = await at_alice.get(f"{CLIENT}/sync")
+    timeline = sync["rooms"]["join"][room_id]["timeline"]["events"]
+    assert timeline[-1]["content"] == {"n": -huge}
+    state = await at_alice.get(room(room_id, "state"))
+    assert {"n": -huge} in [event["content"] for event in state]
+    read = await at_alice.get(f"/_dtnode/v1/rooms/{room_id}/events")
+    assert [event["content"]["n"] for event in read["events"][-2:]] == [huge, -huge]
