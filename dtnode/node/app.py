@@ -10,10 +10,12 @@ import logging
 import signal
 import sys
 from functools import partial
+from typing import cast
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from hypercorn.typing import ASGIFramework
 
 from dtnode.client_api import create_app
 from dtnode.config import NodeConfig
@@ -112,7 +114,12 @@ async def _serve_api(
     settings.errorlog = logging.getLogger("dtnode.client_api.server")
     settings.include_server_header = False
     try:
-        await serve(app, settings, shutdown_trigger=stop.wait, task_status=task_status)
+        await serve(
+            cast(ASGIFramework, app),  # Starlette's types say the same in other words
+            settings,
+            shutdown_trigger=stop.wait,
+            task_status=task_status,
+        )
     finally:
         stopped.set()
 

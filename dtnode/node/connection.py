@@ -213,7 +213,8 @@ class Connection:
                 self.traffic.counted(len(frame), incoming=True)
                 await self._inbox_send.send(frame)
         except trio.EndOfChannel:
-            self.close_reason = self.close_reason or "the other end closed the link"
+            unproved = ", and proved no name: is this node added there?" if not self.peer else ""
+            self.close_reason = self.close_reason or f"the other end closed the link{unproved}"
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self.close_reason = self.close_reason or f"the link broke: {exc}"
         self._ended = True

@@ -178,6 +178,7 @@ class LinkManager:
         finally:
             if connection is not None:
                 status.unproved.pop(connection, None)
+        assert connection is not None
         level = logging.INFO if connection.peer else self._level_for_stranger(status)
         reason = one_line(connection.close_reason or "no reason given")
         logger.log(level, "link %s: %r ended: %s", status.config.id, link, reason)

@@ -83,6 +83,7 @@ class StoreWorker:
                     jobs.append(self._receive.receive_nowait())
                 except trio.WouldBlock:
                     break
+            news: News | None = None
             with trio.CancelScope(shield=True):
                 news = await self._run_blocking(partial(self._commit, jobs))
             for job_ in jobs:
