@@ -1,4 +1,5 @@
-"""Events in words, for `dtnode read`. Pure: events in client format in, lines of text out.
+"""Events in words, for `dtnode read`, `room explain` and `room diff`. Pure: events in client format
+in, text out.
 
 Content comes from anyone: every field may be missing or of any type, and nothing of it reaches the
 terminal unescaped. How an event is judged is not decided here; the node says so in
@@ -44,6 +45,17 @@ def event_lines(event: Json, labels: Labels) -> list[str]:
     lines = [line, *(CONTINUATION + text for text in more)]
     lines[-1] += "".join(f"  ({mark})" for mark in _marks(own))
     return lines
+
+
+def in_words(event: Json, labels: Labels) -> str:
+    """Who did what, on one line, without time and marks."""
+    content = event.get("content")
+    own = _own_unsigned(event)
+    label = printable(own.get("label") or labels.get(event["sender"], event["sender"]))
+    first, *more = _what(event, content if isinstance(content, dict) else {}, labels, own)
+    if first.startswith("* "):
+        return f"{label} {first.removeprefix('* ')}"
+    return f'{label} said "{first}{" ..." if more else ""}"'
 
 
 def _own_unsigned(event: Json) -> Json:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from dtnode.cli import story
 from dtnode.cli.api import (
     CLIENT_API,
     OWN_API,
@@ -26,6 +27,7 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; everybody in
 
 
 def register(group: click.Group) -> None:
+    story.register(rooms)
     group.add_command(rooms)
     group.add_command(gaps)
 

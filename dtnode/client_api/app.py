@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dtnode.client_api import accounts, own_api, room_acts, room_reads
+from dtnode.client_api import accounts, own_api, room_acts, room_reads, room_story
 from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, make_api
 from dtnode.client_api.host import Host
@@ -81,7 +81,13 @@ class _Endpoint:
         self._api = api
         self._host_names = host_names
         self._routes = Routes(
-            (*accounts.ROUTES, *room_acts.ROUTES, *room_reads.ROUTES, *own_api.ROUTES)
+            (
+                *accounts.ROUTES,
+                *room_acts.ROUTES,
+                *room_reads.ROUTES,
+                *own_api.ROUTES,
+                *room_story.ROUTES,
+            )
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -77,14 +77,15 @@ class Judged:
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
-    """since_event, since_ms: one of them. events: new ones that are accepted, soft-failed ones
-    included. members: memberships and profiles that changed. settings: all other state but the
-    power levels. rejected, soft_failed: the first MAX_LISTED, of as many as the counts say."""
+    """since_event, since_ms: one of them. new_events: those accepted, soft-failed ones included.
+    other_events: those of them that are neither state nor messages (reactions, say). members:
+    memberships and profiles that changed. settings: all other state but the power levels. rejected,
+    soft_failed: the first MAX_LISTED, of as many as the counts say."""
 
     room_id: str
     since_event: str | None
     since_ms: int | None
-    events: int = 0
+    new_events: int = 0
     other_events: int = 0
     members: list[Change] = field(default_factory=list)
     settings: list[Change] = field(default_factory=list)
@@ -196,7 +197,7 @@ class ChangeReporter:
             if found.rejected_count <= MAX_LISTED:
                 found.rejected.append(judged)
             return
-        found.events += 1
+        found.new_events += 1
         if event.soft_failed:
             found.soft_failed_count += 1
             if found.soft_failed_count <= MAX_LISTED:

@@ -19,7 +19,7 @@ from dtnode.store import RoomRecord, Store
 _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 
 
-class LossReason(enum.Enum):
+class LossReason(enum.StrEnum):
     """What decided, by the steps of the algorithm (specification, "State resolution")."""
 
     NOT_ALLOWED = "not_allowed"  # iterative auth checks

@@ -9,6 +9,7 @@ dtnode.client_api.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dtnode.errors import PduError
 from dtnode.matrix.event_auth import StateLookup, check_state_independent_auth_rules
@@ -185,7 +186,12 @@ class Explainer:
         if holds != event.event_id:
             lost += self._lost(conflicts, event, edges, "current state")
         if not in_tips and tips != edges:
-            lost += self._lost(conflicts, event, tips, "tip state")
+            told = [one.loss for one in lost]
+            lost += (
+                one
+                for one in self._lost(conflicts, event, tips, "tip state")
+                if one.loss not in told
+            )
         return StateReport(
             in_current=holds == event.event_id,
             in_tips=in_tips,
@@ -317,9 +323,11 @@ class _Checks:
         yield _signed(self._pdu)
         yield _whole(self._pdu)
         yield CheckReport(check=ANCESTORS, outcome="ok")
+        said: tuple[Ground, ...] = ()
         for number, check in enumerate((self._auth_events, self._state_before, self._current)):
             report = check()
-            yield report
+            yield replace(report, grounds=()) if report.grounds == said else report
+            said = report.grounds
             if report.outcome == "failed":
                 for later in (Check.STATE_BEFORE, Check.CURRENT_STATE)[number:]:
                     yield CheckReport(check=later.value, outcome="not reached")
