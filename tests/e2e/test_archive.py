@@ -49,7 +49,10 @@ def test_a_restored_node_is_the_same_one_with_its_rooms(make: MakeNode, tmp_path
     file = tmp_path / "alice.sealed"
     alice.cli("backup", str(file), env=PASSPHRASE)  # of the running node
     before = alice.room(room_id)
+    alice.cli("send", "boat", "too late for the backup")
+    eventually(lambda: agree(alice, bob, room_id), "bob has it all")
     alice.stop()
+    bob.stop()
 
     # Its links come along, so it can take over where the original was.
     again = NodeProcess("alice-again", tmp_path)
@@ -63,9 +66,12 @@ def test_a_restored_node_is_the_same_one_with_its_rooms(make: MakeNode, tmp_path
         assert status["user_id"] == alice.user_id
         assert status["server_name"] == alice.server_name
         assert again.room(room_id) == before
-        eventually(lambda: again.texts("boat") == ["before", "the flood"], "its messages")
+        assert again.texts("boat") == ["before", "the flood"]
+        bob.run()
+        said = ["before", "the flood", "too late for the backup"]
+        eventually(lambda: again.texts("boat") == said, "its own newer message comes back")
         again.cli("send", "boat", "after")
         eventually(lambda: agree(again, bob, room_id), "bob takes it for the same node")
-        assert bob.texts("boat") == ["before", "the flood", "after"]
+        assert bob.texts("boat") == [*said, "after"]
     finally:
         end_all([again])

@@ -25,8 +25,11 @@ class Sender(threading.Thread):
     """Says one thing after another by the HTTP API, never the same twice; `acknowledged` holds what
     the node said is durable."""
 
-    def __init__(self, node: NodeProcess, room_id: str, number: int) -> None:
+    def __init__(
+        self, node: NodeProcess, room_id: str, number: int, *, pause_s: float = 0.0
+    ) -> None:
         super().__init__()
+        self._pause_s = pause_s
         self.acknowledged: list[str] = []
         self._address = node.api_address()
         self._path = f"/_dtnode/v1/rooms/{quote(room_id, safe='')}/send"
@@ -41,6 +44,7 @@ class Sender(threading.Thread):
             said += count
             if self._send(texts):
                 self.acknowledged += texts
+                self._ended.wait(self._pause_s)
             else:
                 self._ended.wait(0.02)  # it is down
 
@@ -103,7 +107,7 @@ def test_a_killed_receiver_has_all_that_it_acknowledged(make: MakeNode, tmp_path
     rng = random.Random(2)
     alice, bob = make("alice"), make("bob")
     room_id = together(alice, bob, "busy")
-    sender = Sender(alice, room_id, 0)
+    sender = Sender(alice, room_id, 0, pause_s=0.02)  # reading a huge room would take the time
     sender.start()
     claims = 0
     try:
