@@ -49,5 +49,5 @@ def is_content_gap(event: StoredEvent, sharing: Sharing, own_name: str) -> bool:
     """Whether a redacted copy is less than what this server may read."""
     # State is for every member's server; a rejected state event may have been rejected for what the
     # redaction took away.
-    wanted = event.pdu.is_state or event.accepted
+    wanted = (event.pdu.is_state or event.accepted) and not event.dropped
     return wanted and sharing.may_read(event, own_name)

@@ -113,14 +113,15 @@ class Receiver:
         position: int | None,
     ) -> Outcome:
         if known is not None:
-            return self._duplicate(known, pdu)
+            return self._duplicate(room, known, pdu)
         parents, auth, missing = self._ancestors(room, pdu)
         if missing:
             return self._hold(room, pdu, missing, source, now_ms, position)
         return self._judge(room, pdu, parents, auth, position)
 
-    def _duplicate(self, known: StoredEvent, pdu: Pdu) -> Outcome:
-        if known.pdu.redacted and not pdu.redacted:
+    def _duplicate(self, room: RoomRecord, known: StoredEvent, pdu: Pdu) -> Outcome:
+        unwanted = known.dropped and room.is_limited
+        if known.pdu.redacted and not pdu.redacted and not unwanted:
             self._store.events.replace_redacted(known, pdu)
             self._judge_anew |= _redaction_may_change_verdicts(pdu)
         return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE, redacted=pdu.redacted)

@@ -16,12 +16,14 @@ from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:
     """known_at: other members' servers known to have an own event. members: how many other members'
-    servers there are. apart: concurrent with its sender's removal from the room (can't be told from
-    backdating). provisional: held, this node can't judge it yet."""
+    servers there are. dropped: its body isn't kept here any more (history limit). apart: concurrent
+    with its sender's removal from the room (can't be told from backdating). provisional: held, this
+    node can't judge it yet."""
 
     pdu: Pdu
     position: int | None
     soft_failed: bool = False
+    dropped: bool = False
     apart: bool = False
     provisional: bool = False
     known_at: frozenset[str] | None = None
@@ -73,6 +75,7 @@ class Timeline:
                 pdu=event.pdu,
                 position=event.position,
                 soft_failed=event.soft_failed,
+                dropped=event.dropped,
                 apart=event.nid in apart,
                 known_at=known_at.get(event.event_id),
                 members=members,
@@ -144,7 +147,7 @@ def marks(event: TimelineEvent) -> dict[str, Any]:
     if event.known_at is not None:
         found["known_at"] = len(event.known_at)
         found["members"] = event.members
-    for name in ("apart", "soft_failed", "provisional"):
+    for name in ("apart", "soft_failed", "provisional", "dropped"):
         if getattr(event, name):
             found[name] = True
     if event.pdu.redacted:

@@ -20,6 +20,7 @@ from dtnode.store.database import Database
 from dtnode.store.lru import Lru
 
 _CACHED_EVENTS = 4_000  # about 2 KiB each: covers a busy room's auth events and newest messages
+_DROPPED = 2  # events.redacted of a body that was dropped by the room's history limit
 _PENDING_ROWS = 2_000  # rows buffered within a transaction before they are written out
 
 _COLUMNS = (
@@ -40,7 +41,8 @@ class StoredEvent:
     where no client was told (a rejected event that was shown while it was held keeps its own, or
     the number would be given twice). reason: why it was rejected or soft-failed. witness: its
     server had all its ancestors when it wrote it (a join on an invite, and what chains on it, shows
-    nothing of the kind).
+    nothing of the kind). dropped: its body was dropped here by the room's history limit; the PDU is
+    its redacted form.
     """
 
     nid: int
@@ -55,6 +57,7 @@ class StoredEvent:
     position: int | None
     reason: str | None
     witness: bool = True
+    dropped: bool = False
 
     @property
     def event_id(self) -> str:
@@ -208,15 +211,56 @@ class Events:
         return self.nid_of(event_id) is not None
 
     def replace_redacted(self, event: StoredEvent, pdu: Pdu) -> StoredEvent:
-        """A good copy of an event held only in redacted form so far takes its place."""
+        """A good copy of an event kept only in redacted form so far takes its place."""
         self.flush()
         self._db.execute(
             "UPDATE events SET redacted = 0, pdu = ? WHERE event_nid = ?",
             (pdu.canonical(), event.nid),
         )
         event.pdu = pdu
+        event.dropped = False
         self._cache.put(pdu.event_id, event)
         return event
+
+    def drop_body(self, event: StoredEvent) -> None:
+        """Keeps only the redacted form of an event, for good (a room's history limit)."""
+        pdu = event.pdu.redacted_form()
+        self._db.execute(
+            "UPDATE events SET redacted = ?, pdu = ? WHERE event_nid = ?",
+            (_DROPPED, pdu.canonical(), event.nid),
+        )
+        cached = self._cache.get(event.event_id)
+        for known in (event,) if cached is None else (event, cached):
+            known.pdu = pdu
+            known.dropped = True
+
+    def whole_before(
+        self, room_nid: int, upto: DisplayOrder, upto_nid: int, after_nid: int, limit: int
+    ) -> list[StoredEvent]:
+        """Events kept whole with after_nid < number < upto_nid that come before `upto` in DAG
+        order, in rising number."""
+        return list(
+            self._select(
+                "room_nid = ? AND event_nid > ? AND event_nid < ? AND redacted = 0"
+                " AND (topo, ts, event_id) < (?, ?, ?) ORDER BY event_nid LIMIT ?",
+                room_nid,
+                after_nid,
+                upto_nid,
+                *upto,
+                limit,
+            )
+        )
+
+    def nth_newest(self, room_nid: int, number: int) -> DisplayOrder | None:
+        """Where the event stands that is the `number`th from the end in DAG order (1: the last
+        one); None if there are fewer."""
+        self.flush()
+        row = self._db.execute(
+            "SELECT topo, ts, event_id FROM events WHERE room_nid = ?"
+            " ORDER BY topo DESC, ts DESC, event_id DESC LIMIT 1 OFFSET ?",
+            (room_nid, number - 1),
+        ).fetchone()
+        return None if row is None else (row[0], row[1], row[2])
 
     def replace(self, event: StoredEvent) -> None:
         """An event judged again: the new verdict and states; what it is stays."""
@@ -395,7 +439,8 @@ class Events:
         return None if row[0] is None else int(row[0])
 
     def redacted_copies(self, room_nid: int) -> list[StoredEvent]:
-        return list(self._select("room_nid = ? AND redacted", room_nid))
+        """Those whose content hash failed or that came so; not those whose body was dropped."""
+        return list(self._select("room_nid = ? AND redacted = 1", room_nid))
 
     # --- walks
 
@@ -510,4 +555,5 @@ def _event(row: tuple[Any, ...]) -> StoredEvent:
         position=position,
         reason=reason,
         witness=bool(witness),
+        dropped=redacted == _DROPPED,
     )

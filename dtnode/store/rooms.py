@@ -22,7 +22,9 @@ class RoomKind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomRecord:
-    """anchor: while INVITED, the event id of the invite (or of a public join's parent)."""
+    """anchor: while INVITED, the event id of the invite (or of a public join's parent).
+    keep_events, keep_days: the room's history limit (dtnode.rooms.history_limit), None where it has
+    none."""
 
     nid: int
     room_id: str
@@ -31,6 +33,12 @@ class RoomRecord:
     current_group: int
     anchor: str | None
     note: str | None
+    keep_events: int | None = None
+    keep_days: int | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        return self.keep_events is not None or self.keep_days is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +83,10 @@ class RoomTable:
         if self._loaded:
             return
         rows = self._db.execute(
-            "SELECT room_nid, room_id, version, kind, current_group, anchor, note FROM rooms"
+            "SELECT room_nid, room_id, version, kind, current_group, anchor, note, keep_events,"
+            " keep_days FROM rooms"
         ).fetchall()
-        for nid, room_id, version, kind, group, anchor, note in rows:
+        for nid, room_id, version, kind, group, anchor, note, keep_events, keep_days in rows:
             self._remember(
                 RoomRecord(
                     nid=nid,
@@ -87,6 +96,8 @@ class RoomTable:
                     current_group=group,
                     anchor=anchor,
                     note=note,
+                    keep_events=keep_events,
+                    keep_days=keep_days,
                 )
             )
         self._loaded = True
@@ -140,6 +151,14 @@ class RoomTable:
     def set_note(self, nid: int, note: str | None) -> None:
         self._db.execute("UPDATE rooms SET note = ? WHERE room_nid = ?", (note, nid))
         self._remember(replace(self.by_nid(nid), note=note))
+
+    def set_limit(self, nid: int, *, keep_events: int | None, keep_days: int | None) -> RoomRecord:
+        self._db.execute(
+            "UPDATE rooms SET keep_events = ?, keep_days = ? WHERE room_nid = ?",
+            (keep_events, keep_days, nid),
+        )
+        room = replace(self.by_nid(nid), keep_events=keep_events, keep_days=keep_days)
+        return self._remember(room)
 
     def set_current_group(self, nid: int, group: int) -> None:
         room = self.by_nid(nid)

@@ -115,4 +115,11 @@ MIGRATIONS: tuple[str, ...] = (
         ms        INTEGER NOT NULL               -- ... within a second from then, by the own clock
     );
     """,
+    """
+    ALTER TABLE rooms ADD COLUMN keep_events INTEGER;   -- history limits; NULL: none
+    ALTER TABLE rooms ADD COLUMN keep_days INTEGER;
+    -- events.redacted is 2 where the body was dropped by the room's limit: no gap to pull again.
+    DROP INDEX events_redacted;
+    CREATE INDEX events_redacted ON events (room_nid) WHERE redacted = 1;
+    """,
 )
