@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dtnode.testing.demo.findings import (
     Conflict,
@@ -36,6 +37,7 @@ from dtnode.testing.demo.processes import (
 )
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 LEFT, RIGHT = ("alice", "bob", "carol"), ("dave", "erin", "frank")
 EVERYBODY = LEFT + RIGHT
@@ -46,6 +48,7 @@ ROOM = "harbour"
 PATIENCE_S = 20.0  # for anything to get everywhere; on a slow, busy machine it takes about 3
 LATER_S = 2.0  # how long frank is watched for what he must not get
 MODERATOR = 50
+_AT_A_TIME = 4  # commands at once: small machines have two to four cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +151,8 @@ class Story:
 
     def _set_up(self) -> None:
         self._step("six nodes, each with a key, a data folder and a process of its own")
-        for name, node in self.nodes.items():
-            node.init()
-            self.report.nodes[name] = node.server_name
+        self._for_each(EVERYBODY, NodeProcess.init)
+        self.report.nodes = {name: node.server_name for name, node in self.nodes.items()}
         for node in self._some(EVERYBODY[:-1]):
             self._addresses[node.name] = listen(node)
         for neighbour, name in pairwise(EVERYBODY):
@@ -245,10 +247,10 @@ class Story:
         final = {name: by_key(self.nodes[name].state(self._room_id)) for name in STAYING}
         ids = [sorted(event["event_id"] for event in final[name].values()) for name in STAYING]
         self._check("the state people see is the same on all five", all(x == ids[0] for x in ids))
-        rooms = {
-            name: judged_room(self.nodes[name], self._room_id, self._root / f"{name}.jsonl")
-            for name in STAYING
-        }
+        rooms = self._for_each(
+            STAYING,
+            lambda node: judged_room(node, self._room_id, self._root / f"{node.name}.jsonl"),
+        )
         shared = set(rooms["alice"]).intersection(*rooms.values())
         self._check(
             "audit of each of the five room files: the same events, none rejected",
@@ -335,6 +337,12 @@ class Story:
 
     def _some(self, names: Iterable[str]) -> list[NodeProcess]:
         return [self.nodes[name] for name in names]
+
+    def _for_each(self, names: Iterable[str], act: Callable[[NodeProcess], T]) -> dict[str, T]:
+        """What `act` returns for each node, done for several at a time."""
+        names = list(names)
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return dict(zip(names, pool.map(act, self._some(names)), strict=True))
 
     @property
     def _names(self) -> Names:
