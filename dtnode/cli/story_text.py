@@ -36,6 +36,7 @@ _MEANINGS = {
     ),
     "rejected": "It is kept only because others may build on it; nothing of it counts or is shown.",
 }
+_MOST_POWERS = 4  # named on one line
 _PLACES = {
     "current state": "in the state over the room's newest events",
     "tip state": "in the tip state, which is made from soft-failed events too",
@@ -63,8 +64,10 @@ class _Words:
     def event(self, event_id: str) -> str:
         """What it does, and its id."""
         known = self._events.get(event_id)
-        words = "(not here)" if known is None else in_words(known, self._labels)
-        return f"{words}  {printable(event_id)}"
+        if known is None:
+            return f"(not here)  {printable(event_id)}"
+        more = _powers_set(known, self._labels) if known["type"] == "m.room.power_levels" else ""
+        return f"{in_words(known, self._labels)}{more}  {printable(event_id)}"
 
     def sender(self, event_id: str | None) -> str:
         known = self._events.get(event_id or "")
@@ -74,6 +77,25 @@ class _Words:
         known = self._events.get(event_id or "")
         content = None if known is None else known.get("content")
         return content if isinstance(content, dict) else {}
+
+
+def _powers_set(event: Json, labels: Labels) -> str:
+    """Whose power an m.room.power_levels event changed, the first few of them."""
+    new, old = (_users(part) for part in (event["content"], event["unsigned"].get("prev_content")))
+    changed = [
+        f"{printable(labels.get(user, user))} {old.get(user, 'none')} -> {new.get(user, 'none')}"
+        for user in sorted(new.keys() | old.keys())
+        if old.get(user) != new.get(user)
+    ]
+    more = ", ..." if len(changed) > _MOST_POWERS else ""
+    return f" ({', '.join(changed[:_MOST_POWERS])}{more})" if changed else ""
+
+
+def _users(content: object) -> dict[str, int]:
+    users = content.get("users") if isinstance(content, dict) else None
+    if not isinstance(users, dict):
+        return {}
+    return {user: level for user, level in users.items() if isinstance(level, int)}
 
 
 # --- explain
@@ -120,7 +142,7 @@ def _remarks(answer: Json) -> Iterator[str]:
         still = "would allow it by now" if answer["allowed_now"] else "doesn't allow it either"
         yield f"The room's present state {still}."
     if answer["apart"]:
-        yield "It was sent while apart: its sender didn't know, or said so, of their own removal."
+        yield "It was sent while apart: it doesn't build on its sender's removal from the room."
     if answer["content"] == "gap":
         yield "Only a redacted copy came; whole ones are looked for."
     elif answer["content"] == "redacted copy":
@@ -146,8 +168,7 @@ def _checks(checks: Iterable[Json], words: _Words) -> Iterator[str]:
         for ground in check["grounds"]:
             yield f"      {words.text(ground['text'])}"
             yield from (f"        by: {words.event(id_)}" for id_ in ground["event_ids"])
-        if check["outcome"] != "waiting":
-            yield from (f"        because of: {words.event(id_)}" for id_ in check["because_of"])
+        yield from (f"        {line}" for line in _obstacle(check["obstacle"], words))
         yield from (f"        newest then: {words.event(id_)}" for id_ in check["against"])
 
 
@@ -179,8 +200,13 @@ def _state(state: Json, words: _Words) -> Iterator[str]:
 def _loss(loss: Json, words: _Words) -> Iterator[str]:
     yield "to nothing" if loss["winner"] is None else f"to: {words.event(loss['winner'])}"
     yield f"why: {words.text(loss['why'])}"
-    yield from (f"  because of: {words.event(event_id)}" for event_id in loss["because_of"])
+    yield from (f"  {line}" for line in _obstacle(loss["obstacle"], words))
     yield f"rule: {printable(loss['rule'])}"
+
+
+def _obstacle(obstacle: Json, words: _Words) -> Iterator[str]:
+    yield from (f"because of: {words.event(event_id)}" for event_id in obstacle["because_of"])
+    yield from (f"not in that state: {words.event(event_id)}" for event_id in obstacle["lacks"])
 
 
 # --- diff

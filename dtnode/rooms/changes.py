@@ -106,8 +106,7 @@ class Changes:
         for change in (*self.members, *self.settings):
             found.update((change.before, change.after))
         for conflict in self.conflicts:
-            found.update((conflict.event_id, conflict.at, conflict.loss.winner))
-            found.update(conflict.loss.because_of)
+            found.update((conflict.event_id, conflict.at, *conflict.loss.event_ids()))
         found.update(judged.event_id for judged in (*self.rejected, *self.soft_failed))
         return {event_id for event_id in found if event_id is not None}
 

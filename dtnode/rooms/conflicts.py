@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.state_resolution import ResolutionTrace, StateMap
-from dtnode.rooms.grounds import power_in_words, what_forbids
+from dtnode.rooms.grounds import NO_OBSTACLE, Obstacle, power_in_words, what_forbids
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomRecord, Store
 
@@ -58,13 +58,17 @@ _RULES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """winner: what the state holds in place of the event, None: nothing. why: what decided, in
-    words. rule: of state resolution. because_of: ids of the events that `why` rests on."""
+    words. rule: of state resolution. obstacle: the events that `why` rests on."""
 
     winner: str | None
     reason: LossReason
     why: str
     rule: str
-    because_of: tuple[str, ...]
+    obstacle: Obstacle = NO_OBSTACLE
+
+    def event_ids(self) -> tuple[str, ...]:
+        winner = () if self.winner is None else (self.winner,)
+        return (*winner, *self.obstacle.event_ids())
 
 
 class Conflicts:
@@ -120,8 +124,8 @@ class Conflicts:
             resolved = so_far.get((type_, state_key))
             return own.get((type_, state_key)) if resolved is None else self._pdu(resolved)
 
-        because_of = what_forbids(event, seen, lambda type_, key: own.get((type_, key)))
-        return _loss(winner, LossReason.NOT_ALLOWED, why, because_of)
+        obstacle = what_forbids(event, seen, lambda type_, key: own.get((type_, key)))
+        return _loss(winner, LossReason.NOT_ALLOWED, why, obstacle)
 
     def _outdone(self, event: Pdu, winner: Pdu, trace: ResolutionTrace) -> Loss:
         """Both were allowed, and the winner was checked after the event."""
@@ -130,10 +134,10 @@ class Conflicts:
             return self._later_on_mainline(event, winner, trace)
         if winner.event_id not in powers:
             why = f"{event.sender}'s is settled first; {winner.sender}'s comes after it, is allowed"
-            return _loss(winner.event_id, LossReason.SETTLED_FIRST, f"{why} and replaces it", ())
+            return _loss(winner.event_id, LossReason.SETTLED_FIRST, f"{why} and replaces it")
         if self._rests_on(winner, event, powers):
             why = f"{winner.sender}'s rests on {event.sender}'s, and so comes after it"
-            return _loss(winner.event_id, LossReason.BUILDS_ON, why, ())
+            return _loss(winner.event_id, LossReason.BUILDS_ON, why)
         mine, theirs = powers[event.event_id], powers[winner.event_id]
         if mine > theirs:
             why = (
@@ -141,13 +145,13 @@ class Conflicts:
                 f" {power_in_words(theirs)}: the change of the one with less comes later, is still"
                 " allowed and replaces the other"
             )
-            because_of = self._power_levels_of(event, winner)
-            return _loss(winner.event_id, LossReason.LESS_POWER_LATER, why, because_of)
-        if mine == theirs:
+            levels = self._power_levels_of(event, winner)
+            return _loss(winner.event_id, LossReason.LESS_POWER_LATER, why, levels)
+        if mine == theirs and _time_order(event) < _time_order(winner):
             return _later(event, winner, f"both senders have {power_in_words(mine)}")
         # The winner would have come first, but for something else that it rests on.
         why = f"{winner.sender}'s rests on other changes that come after {event.sender}'s"
-        return _loss(winner.event_id, LossReason.BUILDS_ON, why, ())
+        return _loss(winner.event_id, LossReason.BUILDS_ON, why)
 
     def _later_on_mainline(self, event: Pdu, winner: Pdu, trace: ResolutionTrace) -> Loss:
         mine = trace.mainline[event.event_id]
@@ -157,8 +161,8 @@ class Conflicts:
         why = f"{winner.sender}'s rests on newer power levels than {event.sender}'s"
         if mine is None:
             why += ", whose aren't among those that led to the present ones"
-        because_of = self._power_levels_of(winner, event)
-        return _loss(winner.event_id, LossReason.NEWER_POWER_LEVELS, why, because_of)
+        levels = self._power_levels_of(winner, event)
+        return _loss(winner.event_id, LossReason.NEWER_POWER_LEVELS, why, levels)
 
     def _rests_on(self, newer: Pdu, older: Pdu, power_events: Mapping[str, int]) -> bool:
         """Through the power events of the resolution only: they are what is ordered."""
@@ -172,26 +176,32 @@ class Conflicts:
                     todo.append(auth_id)
         return False
 
-    def _power_levels_of(self, *pdus: Pdu) -> list[str]:
+    def _power_levels_of(self, *pdus: Pdu) -> Obstacle:
         """The power levels among their auth events, in that order."""
         auth_events = (self._pdu(auth_id) for pdu in pdus for auth_id in pdu.auth_event_ids)
         found = [auth.event_id for auth in auth_events if auth.key == _POWER_LEVELS]
-        return list(dict.fromkeys(found))
+        return Obstacle(because_of=tuple(dict.fromkeys(found)))
+
+
+def _time_order(pdu: Pdu) -> tuple[int, str]:
+    return pdu.origin_server_ts, pdu.event_id
 
 
 def _later(event: Pdu, winner: Pdu, equal: str) -> Loss:
     if event.origin_server_ts != winner.origin_server_ts:
         why = f"{equal}, and {winner.sender}'s carries the later time"
-        return _loss(winner.event_id, LossReason.LATER_TIME, why, ())
+        return _loss(winner.event_id, LossReason.LATER_TIME, why)
     why = f"{equal} and the same time, and the id of {winner.sender}'s is greater"
-    return _loss(winner.event_id, LossReason.EVENT_ID, why, ())
+    return _loss(winner.event_id, LossReason.EVENT_ID, why)
 
 
-def _loss(winner: str | None, reason: LossReason, why: str, because_of: Iterable[str]) -> Loss:
+def _loss(
+    winner: str | None, reason: LossReason, why: str, obstacle: Obstacle = NO_OBSTACLE
+) -> Loss:
     return Loss(
         winner=winner,
         reason=reason,
         why=why,
         rule=_RULES[reason],
-        because_of=tuple(because_of),
+        obstacle=obstacle,
     )

@@ -25,7 +25,7 @@ from dtnode.rooms.explanation import (
     StateReport,
 )
 from dtnode.rooms.gaps import is_content_gap
-from dtnode.rooms.grounds import Ground, grounds, what_forbids, why_forbidden
+from dtnode.rooms.grounds import Ground, Obstacle, grounds, what_forbids, why_forbidden
 from dtnode.rooms.history import extremities_before, fates
 from dtnode.rooms.membership import stored_card
 from dtnode.rooms.names import NameAmbiguous, NameNotFound
@@ -183,15 +183,12 @@ class Explainer:
             loss = conflicts.loss(event.pdu, self._after_groups(merge.parents))
             if loss is not None:
                 lost.append(LostAt(where="merge", event_id=merge.event_id, loss=loss))
-        if holds != event.event_id:
-            lost += self._lost(conflicts, event, edges, "current state")
-        if not in_tips and tips != edges:
-            told = [one.loss for one in lost]
-            lost += (
-                one
-                for one in self._lost(conflicts, event, tips, "tip state")
-                if one.loss not in told
-            )
+        for where, groups in (("current state", edges), ("tip state", tips)):
+            loss = conflicts.loss(event.pdu, groups)
+            if loss is None or loss in [told.loss for told in lost]:
+                continue
+            if not self._builds_on(loss.winner, event):
+                lost.append(LostAt(where=where, event_id=None, loss=loss))
         return StateReport(
             in_current=holds == event.event_id,
             in_tips=in_tips,
@@ -200,12 +197,10 @@ class Explainer:
             lost=tuple(lost),
         )
 
-    @staticmethod
-    def _lost(
-        conflicts: Conflicts, event: StoredEvent, groups: frozenset[int], where: str
-    ) -> list[LostAt]:
-        loss = conflicts.loss(event.pdu, groups)
-        return [] if loss is None else [LostAt(where=where, event_id=None, loss=loss)]
+    def _builds_on(self, event_id: str | None, older: StoredEvent) -> bool:
+        """Then it replaced the older one knowingly, and there was no conflict."""
+        nid = None if event_id is None else self._store.events.nid_of(event_id)
+        return nid is not None and self._store.events.is_ancestor(older.nid, nid)
 
     def _after_groups(self, nids: frozenset[int] | tuple[int, ...]) -> frozenset[int]:
         return frozenset(after_groups(self._store, nids))
@@ -226,7 +221,6 @@ class Explainer:
                 check=ANCESTORS,
                 outcome="waiting",
                 reason=f"{len(waits_for)} missing",
-                because_of=waits_for,
             ),
             *(
                 CheckReport(check=check.value, outcome="not reached")
@@ -341,8 +335,8 @@ class _Checks:
                 self._pdu, [auth.pdu for auth in self._auth], rejected.__contains__
             )
         except PduError as exc:
-            bad = tuple(sorted(rejected))
-            return CheckReport(check=name, outcome="failed", reason=exc.reason, because_of=bad)
+            bad = Obstacle(because_of=tuple(sorted(rejected)))
+            return CheckReport(check=name, outcome="failed", reason=exc.reason, obstacle=bad)
         reason = why_forbidden(self._pdu, self._own)
         if reason is not None:
             return CheckReport(check=name, outcome="failed", reason=reason)
@@ -353,8 +347,8 @@ class _Checks:
         if reason is None:
             found = grounds(self._pdu, self._before)
             return CheckReport(check=name, outcome="ok", grounds=found)
-        because_of = tuple(what_forbids(self._pdu, self._before, self._own))
-        return CheckReport(check=name, outcome="failed", reason=reason, because_of=because_of)
+        obstacle = what_forbids(self._pdu, self._before, self._own)
+        return CheckReport(check=name, outcome="failed", reason=reason, obstacle=obstacle)
 
     def _current(self) -> CheckReport:
         """Against the state over the forward extremities of the moment when it was judged."""
@@ -368,15 +362,15 @@ class _Checks:
             check=name,
             outcome="failed",
             reason=self._event.reason,
-            because_of=self._what_soft_failed(current),
+            obstacle=self._what_soft_failed(current),
             against=tuple(sorted(self._store.events.ids_of(edges))),
         )
 
-    def _what_soft_failed(self, current: StateLookup) -> tuple[str, ...]:
+    def _what_soft_failed(self, current: StateLookup) -> Obstacle:
         acl = self._denied_by(current)
         if acl is not None:
-            return (acl.event_id,)
-        return tuple(what_forbids(self._pdu, current, self._before))
+            return Obstacle(because_of=(acl.event_id,))
+        return what_forbids(self._pdu, current, self._before)
 
     def forbidden_in(self, current: StateLookup) -> str | None:
         acl = self._denied_by(current)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtnode.rooms.conflicts import Loss
-from dtnode.rooms.grounds import Ground
+from dtnode.rooms.grounds import NO_OBSTACLE, Ground, Obstacle
 
 ANCESTORS = "ancestors"  # check 3, which has no name in dtnode.rooms.outcome: nothing fails it
 
@@ -16,14 +16,14 @@ ANCESTORS = "ancestors"  # check 3, which has no name in dtnode.rooms.outcome: n
 class CheckReport:
     """check: a Check's value or ANCESTORS. outcome: "ok", "failed", "redacted" (content_hash: kept
     without content), "waiting" (for missing events), "not reached". reason: the rule that it fails,
-    or what it waits for. grounds: what allows it. because_of: ids of the events of the state that
-    forbid it. against: of the state read, the forward extremities (current_state)."""
+    or what it waits for. grounds: what allows it, told once. obstacle: what forbids it. against: of
+    the state read, the forward extremities (current_state)."""
 
     check: str
     outcome: str
     reason: str | None = None
     grounds: tuple[Ground, ...] = ()
-    because_of: tuple[str, ...] = ()
+    obstacle: Obstacle = NO_OBSTACLE
     against: tuple[str, ...] = ()
 
 
@@ -88,11 +88,11 @@ class Explanation:
         found = {self.event_id, *self.waits_for, *self.needed_by}
         found.update(named.event_id for named in (*self.parents, *self.auth_events))
         for check in self.checks:
-            found.update(check.because_of, check.against)
+            found.update(check.obstacle.event_ids(), check.against)
             for ground in check.grounds:
                 found.update(ground.event_ids)
         if self.state is not None:
             found.update(self.state.superseded_by, filter(None, [self.state.holds]))
             for lost in self.state.lost:
-                found.update(filter(None, [lost.event_id, lost.loss.winner]), lost.loss.because_of)
+                found.update(filter(None, [lost.event_id]), lost.loss.event_ids())
         return found

@@ -41,10 +41,24 @@ def why_forbidden(pdu: Pdu, state: StateLookup) -> str | None:
     return None
 
 
-def what_forbids(pdu: Pdu, state: StateLookup, known: StateLookup) -> list[str]:
-    """Which events of `state` make the rules forbid `pdu`, where `known`, the state that its author
-    went by, allowed it: each one without which it would be allowed; where there is no such single
-    one, all that differ. Ids, sorted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """What in a state forbids an event. because_of: events of the state. lacks: events that the
+    event's author went by and that have no counterpart there. Ids, sorted."""
+
+    because_of: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+    def event_ids(self) -> tuple[str, ...]:
+        return (*self.because_of, *self.lacks)
+
+
+NO_OBSTACLE = Obstacle()
+
+
+def what_forbids(pdu: Pdu, state: StateLookup, known: StateLookup) -> Obstacle:
+    """Why `state` forbids `pdu`, where `known`, the state that its author went by, allowed it: each
+    difference without which it would be allowed; where there is no such single one, all of them."""
     differing = [
         key for key in sorted(auth_types_for_event(pdu)) if _id(state(*key)) != _id(known(*key))
     ]
@@ -53,8 +67,14 @@ def what_forbids(pdu: Pdu, state: StateLookup, known: StateLookup) -> list[str]:
         return lambda type_, key: (known if (type_, key) == left_out else state)(type_, key)
 
     single = [key for key in differing if why_forbidden(pdu, without(key)) is None]
-    events = (state(*key) for key in single or differing)
-    return sorted(event.event_id for event in events if event is not None)
+    because_of, lacks = [], []
+    for key in single or differing:
+        event, expected = state(*key), known(*key)
+        if event is not None:
+            because_of.append(event.event_id)
+        elif expected is not None:
+            lacks.append(expected.event_id)
+    return Obstacle(because_of=tuple(sorted(because_of)), lacks=tuple(sorted(lacks)))
 
 
 def _id(pdu: Pdu | None) -> str | None:
