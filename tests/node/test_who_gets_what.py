@@ -265,7 +265,7 @@ def own_events(room_id: str) -> tuple[bytes, ...]:
     return (*(pdu.canonical() for pdu in made), b"{}")
 
 
-@pytest.mark.parametrize("join_rule", ["invite", "knock"])
+@pytest.mark.parametrize("join_rule", ["invite", "restricted"])
 async def test_a_guessed_room_answers_like_one_that_is_not_there(
     join_rule: str, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -276,7 +276,7 @@ async def test_a_guessed_room_answers_like_one_that_is_not_there(
         await world.act(
             "a",
             lambda node: node.rooms.send(
-                room_id, "m.room.join_rules", {"join_rule": join_rule}, ""
+                room_id, "m.room.join_rules", {"join_rule": join_rule, "allow": []}, ""
             ),
         )
         peer = await meet(world, "a", MALLORY)
