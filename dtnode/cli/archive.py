@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -17,7 +17,7 @@ import click
 
 from dtnode.cli.api import OWN_API, NodeApi
 from dtnode.cli.common import json_option, pass_folder
-from dtnode.cli.output import echo_json, echo_table, printable, warn
+from dtnode.cli.output import echo_json, echo_table, printable, progress_bar, warn
 from dtnode.errors import ConfigError, DtnodeError
 from dtnode.node.data_folder import DataFolder
 
@@ -74,9 +74,13 @@ def export_room(folder: DataFolder, room: str, file: Path) -> None:
 @json_option
 @pass_folder
 def import_room(folder: DataFolder, file: Path, as_json: bool) -> None:
-    """Take in the events of a room from FILE (JSON lines, also .gz), judged like any others."""
-    with NodeApi(folder) as api:
-        answer = api.post_stream(f"{OWN_API}/import", _chunks(file))
+    """Take in the events of a room from FILE (JSON lines, also .gz), judged like any others.
+
+    It goes in step by step, and the node works on meanwhile. What was taken in stays: if it is
+    broken off, run it again, and it soon goes on where it was.
+    """
+    with NodeApi(folder) as api, _progress_of(file) as seen:
+        answer = api.post_stream(f"{OWN_API}/import", _chunks(file, seen))
     if as_json:
         echo_json(answer)
         return
@@ -209,14 +213,26 @@ def _open_for_writing(path: Path, *, compressed: bool) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "wb")) if compressed else path.open("wb")
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
-    """The room's text. Errors of the file are told as such: they would pass for the network's."""
+def _chunks(file: Path, seen: Callable[[int], None]) -> Iterator[bytes]:
+    """The room's text; `seen` hears how far in the file it is, as the node takes it. Errors of the
+    file are told as such: they would pass for the network's."""
     with (
         _room_file_errors(file),
-        gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source,
+        file.open("rb") as raw,
+        cast(BinaryIO, gzip.open(raw)) if file.suffix == ".gz" else raw as source,
     ):
         while data := source.read(_READ_BYTES):
             yield data
+            seen(raw.tell())
+
+
+@contextlib.contextmanager
+def _progress_of(file: Path) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal while a file is read; nothing where standard error is none."""
+    with _room_file_errors(file):
+        size = file.stat().st_size
+    with progress_bar(size, label=f"Importing {printable(file.name)}") as seen:
+        yield seen
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ shortened or coloured.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
@@ -81,6 +82,17 @@ def echo_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)
+
+
+@contextlib.contextmanager
+def progress_bar(length: int, *, label: str) -> Iterator[Callable[[int], None]]:
+    """Gives what is to be told how much of `length` is done. A bar on standard error where that is
+    a terminal, else nothing is shown."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield lambda done: bar.update(max(0, done - bar.pos))
 
 
 def warn(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from dtnode.client_api import imports
 from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, Look, poll
 from dtnode.client_api.filters import EventFilter
@@ -25,12 +26,10 @@ from dtnode.client_api.routes import OWN, Route, delete, get, post
 from dtnode.client_api.snapshots import StreamToken, parse_token
 from dtnode.matrix.identifiers import split_user_id
 from dtnode.matrix.server_names import key_from_server_name
-from dtnode.rooms.room_file import non_empty
 from dtnode.rooms.summary import RoomSummary
 from dtnode.rooms.timeline import TimelineEvent
 from dtnode.store import PeerRecord, RoomRecord
 
-MAX_IMPORT_BYTES = 268_435_456  # 256 MiB: about 400,000 events
 MAX_EVENTS = 100_000  # of one answer; the command line's --limit
 _MAX_NAME_CHARS = 100
 _MIN_KEY_PREFIX = 4
@@ -178,14 +177,6 @@ def _events_answer(
     return data, Look(position=position, news=bool(encoded))
 
 
-async def import_room(api: Api, call: Call) -> Json:
-    data = await call.body(MAX_IMPORT_BYTES)
-    lines = list(non_empty(data.split(b"\n")))
-    del data
-    room_id, counts = await api.host.run(lambda: api.rooms.import_lines(lines))
-    return {"room_id": room_id, **counts}
-
-
 # --- peers
 
 
@@ -313,6 +304,7 @@ async def _changed(api: Api, server_name: str) -> Json:
 
 
 ROUTES: Sequence[Route] = (
+    *imports.ROUTES,
     get(f"{OWN}/status", status),
     get(f"{OWN}/rooms", rooms),
     get(f"{OWN}/resolve", resolve),
@@ -325,6 +317,5 @@ ROUTES: Sequence[Route] = (
     get(f"{OWN}/rooms/{{room_id}}/events", events),
     get(f"{OWN}/rooms/{{room_id}}/gaps", gaps),
     post(f"{OWN}/rooms/{{room_id}}/send", send_many),
-    post(f"{OWN}/import", import_room),
     post(f"{OWN}/shutdown", shutdown),
 )

@@ -6,16 +6,14 @@ thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from dtnode.clock import Clock
 from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu, StateKey
-from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.server_names import key_from_server_name
-from dtnode.rooms.cards import check_version_of_create
 from dtnode.rooms.changes import ChangeReporter
 from dtnode.rooms.create import OwnClock
 from dtnode.rooms.explain import Explainer
@@ -24,9 +22,9 @@ from dtnode.rooms.invites import CardTaker
 from dtnode.rooms.local import LocalRooms, NewRoom
 from dtnode.rooms.membership import Standing, standing
 from dtnode.rooms.names import Names, state_to_show
-from dtnode.rooms.outcome import Received, Verdict
+from dtnode.rooms.outcome import Received
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import create_event, parse_header
+from dtnode.rooms.room_import import SOURCE, RoomImport, chunks
 from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.state import RoomStates
 from dtnode.rooms.summary import RoomSummary, summarise
@@ -131,29 +129,18 @@ class Rooms:
                 self._complete_if_whole(room)
         return news
 
-    def import_lines(self, lines: Sequence[bytes]) -> tuple[str, dict[str, int]]:
-        """(room id, count per verdict). FormatError: no room file. Every event is judged like a
-        peer's; the keys in the file's header count for nothing."""
-        if len(lines) < 2:
-            raise FormatError("the file holds no events")
-        version = parse_header(lines[0]).version
-        create = create_event(lines[1], version)
-        check_version_of_create(create)
-        room_id = create.room_id
-        counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
-        with self.store.transaction():
-            if self.store.rooms.get(room_id) is None:
-                self.store.rooms.add(room_id, ROOM_VERSIONS[version.identifier], RoomKind.COMPLETE)
-            received = self.receive(room_id, lines[1:], source="import")
-            room = self.store.rooms.get(room_id)
-            if room is None or not self.store.rooms.tips(room.nid):
-                raise FormatError(f"its m.room.create is no good: {received.outcomes[0].reason}")
-        released = {outcome.event_id: outcome for outcome in received.released}
-        for outcome in received.outcomes:
-            if outcome.verdict is Verdict.HELD:
-                outcome = released.get(outcome.event_id, outcome)
-            counts[outcome.verdict.value] += 1
-        return room_id, counts
+    def start_import(self) -> RoomImport:
+        """For a room file, to be handed over in chunks."""
+        return RoomImport(
+            self.store, lambda room_id, lines: self.receive(room_id, lines, source=SOURCE)
+        )
+
+    def import_lines(self, lines: Iterable[bytes]) -> tuple[str, dict[str, int]]:
+        """A whole room file: (room id, count per verdict). FormatError: no room file."""
+        started = self.start_import()
+        for chunk in chunks(lines):
+            started.take(chunk)
+        return started.report()
 
     # --- reads
 

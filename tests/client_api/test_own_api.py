@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 import trio
 from trio.testing import MockClock
 
-from dtnode.client_api import own_api
 from dtnode.rooms.room_file import export_room
 from tests.client_api.small_node import CLIENT, OWN, Client, SmallNode, bodies, pump
 
@@ -175,10 +173,36 @@ async def test_import_of_an_exported_room(
         assert response.status_code == 400, response.text
 
 
-async def test_import_is_limited(at_bob: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_api, "MAX_IMPORT_BYTES", 10_000)
-    response: httpx.Response = await at_bob.http.post(f"{OWN}/import", content=b"x" * 20_000)
-    assert (response.status_code, response.json()["errcode"]) == (413, "M_TOO_LARGE")
+async def test_a_long_import_goes_in_chunk_by_chunk(
+    alice: SmallNode, bob: SmallNode, at_alice: Client, at_bob: Client
+) -> None:
+    room_id = await at_alice.create_room(name="boat")
+    for start in range(0, 1200, 100):
+        texts = [{"msgtype": "m.text", "body": str(start + i)} for i in range(100)]
+        events = [{"type": "m.room.message", "content": content} for content in texts]
+        await at_alice.post(f"{OWN}/rooms/{room_id}/send", {"events": events})
+    lines = "\n".join(export_room(alice.rooms.store, room_id)).encode()
+    before = bob.durable_runs
+    cut = lines.rindex(b"\n", 0, len(lines) // 2)  # as far as it came before the node was killed
+    kept = (await at_bob.http.post(f"{OWN}/import", content=lines[:cut])).json()["accepted"]
+    answer = (await at_bob.http.post(f"{OWN}/import", content=lines)).json()
+    assert answer["duplicate"] == kept
+    assert answer["accepted"] + kept == lines.count(b"\n")
+    assert bob.durable_runs - before >= 3
+
+
+async def test_a_bad_line_late_in_a_file_is_counted_and_an_endless_one_refused(
+    alice: SmallNode, bob: SmallNode, at_alice: Client, at_bob: Client
+) -> None:
+    room_id = await at_alice.create_room(name="boat")
+    lines = "\n".join(export_room(alice.rooms.store, room_id)).encode()
+    events = lines.count(b"\n")
+    response = await at_bob.http.post(f"{OWN}/import", content=lines + b"\n{}\n" + b"y" * 5_000_000)
+    assert response.status_code == 400
+    assert "is no event" in response.json()["error"]
+    answer = (await at_bob.http.post(f"{OWN}/import", content=lines + b"\n{}\n")).json()
+    assert answer["accepted"] + answer["duplicate"] == events
+    assert answer["dropped"] == 1
 
 
 async def test_peers(alice: SmallNode, bob: SmallNode, at_alice: Client) -> None:
