@@ -1,8 +1,9 @@
-"""A bounded least-recently-used map. For the store's caches; nothing here outlives a rollback."""
+"""Bounded least-recently-used maps. For the store's caches; nothing here outlives a rollback."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -35,3 +36,41 @@ class Lru(Generic[K, V]):
 
     def clear(self) -> None:
         self._entries.clear()
+
+
+class WeighedLru(Generic[K, V]):
+    """Entries that weigh `most` together, but for the newest, which always stays. A value's weight
+    must not change while it is in here."""
+
+    __slots__ = ("_entries", "_most", "_weigh", "_weight")
+
+    def __init__(self, most: int, weigh: Callable[[V], int]) -> None:
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._most = most
+        self._weigh = weigh
+        self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: K) -> V | None:
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        self.pop(key)
+        self._entries[key] = value
+        self._weight += self._weigh(value)
+        while self._weight > self._most and len(self._entries) > 1:
+            self._weight -= self._weigh(self._entries.popitem(last=False)[1])
+
+    def pop(self, key: K) -> None:
+        value = self._entries.pop(key, None)
+        if value is not None:
+            self._weight -= self._weigh(value)
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._weight = 0

@@ -2,38 +2,55 @@
 
 A group is immutable. Events that don't change the state share their parent's group, so a message
 costs no state at all.
+
+A chain is built like a skip list: the group at step n stands on the group at step n minus the
+lowest bit of n (a Fenwick tree), so that reading one follows at most log2(n) deltas however old the
+room is, and a change of state costs about log2(members) entries on disk; no group repeats the whole
+state but the few at high powers of two.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import orjson
 
 from dtnode.errors import StoreError
 from dtnode.matrix.pdu import StateKey
 from dtnode.store.database import Database
-from dtnode.store.lru import Lru
+from dtnode.store.lru import Lru, WeighedLru
 
 EMPTY_GROUP = 0
-_CACHED_GROUPS = 64  # full maps; a map of 1000 members is about 100 KiB, most entries shared
-_MAX_HOPS = 64  # reading a group follows at most this many deltas
+_CACHED_ENTRIES = 50_000  # of all full maps together, about 10 MB: 50 states of 1,000 members
+_CACHED_ORIGINS = 256  # what groups were derived from: a batch's worth
 
 State = Mapping[StateKey, str]
 Delta = Mapping[StateKey, str | None]
 """Changes against a base; None removes the key."""
 
 
+class _Row(NamedTuple):
+    """hops: 1 + its step; the group at step 0 stands on the empty state."""
+
+    base: int
+    hops: int
+    delta: Delta
+
+
 class StateGroups:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._cache: Lru[int, dict[StateKey, str]] = Lru(_CACHED_GROUPS)
-        self._hops: Lru[int, int] = Lru(4 * _CACHED_GROUPS)
+        self._cache: WeighedLru[int, dict[StateKey, str]] = WeighedLru(_CACHED_ENTRIES, _weight)
+        self._origins: Lru[int, tuple[int, Delta]] = Lru(_CACHED_ORIGINS)
+        self._hops: Lru[int, int] = Lru(_CACHED_ORIGINS)
         self._next: int | None = None
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._cache.clear()
+        self._origins.clear()
         self._hops.clear()
         self._next = None
 
@@ -41,13 +58,14 @@ class StateGroups:
         """(type, state_key) -> event id. Shared: never change it."""
         chain: list[Delta] = []
         base = group
+        state: dict[StateKey, str] = {}
         while base != EMPTY_GROUP:
             cached = self._cache.get(base)
             if cached is not None:
+                state = cached
                 break
-            base, delta = self._read(base)
+            base, _, delta = self._read(base)
             chain.append(delta)
-        state = self._cache.get(base) or {} if base != EMPTY_GROUP else {}
         if not chain:
             return state
         state = dict(state)
@@ -56,13 +74,23 @@ class StateGroups:
         self._cache.put(group, state)
         return state
 
-    def _read(self, group: int) -> tuple[int, Delta]:
+    def origin(self, group: int) -> tuple[int, Delta] | None:
+        """(the group that `group` was derived from, what that changed), if it was made lately: for
+        caches of what follows from a state."""
+        return self._origins.get(group)
+
+    def _read(self, group: int) -> _Row:
         row = self._db.execute(
-            "SELECT base_group, delta FROM state_groups WHERE group_nid = ?", (group,)
+            "SELECT base_group, hops, delta FROM state_groups WHERE group_nid = ?", (group,)
         ).fetchone()
         if row is None:
             raise StoreError(f"state group {group} is missing: the store is damaged")
-        return row[0], {(type_, key): event_id for type_, key, event_id in orjson.loads(row[1])}
+        intern = sys.intern  # the states in memory have most of their keys and ids in common
+        delta = {
+            (intern(type_), intern(key)): None if event_id is None else intern(event_id)
+            for type_, key, event_id in orjson.loads(row[2])
+        }
+        return _Row(row[0], row[1], delta)
 
     def derive(self, base: int, delta: Delta) -> int:
         """The group of `base` with `delta` applied; `base` itself if that changes nothing."""
@@ -73,9 +101,23 @@ class StateGroups:
         state = dict(before)
         _apply(state, delta)
         hops = self._hops_of(base) + 1
-        if hops > _MAX_HOPS:
-            base, delta, hops = EMPTY_GROUP, state, 1
-        return self._add(base, hops, delta, state)
+        group = self._add(*self._skip(base, hops, delta), state)
+        self._origins.put(group, (base, delta))
+        return group
+
+    def _skip(self, base: int, hops: int, delta: Delta) -> tuple[int, int, Delta]:
+        """(base, hops, delta) of a new group on `base`: against the group that its step stands on,
+        which is on the way from `base` down."""
+        step = hops - 1
+        target = 1 + (step & (step - 1))
+        passed = [delta]
+        while base != EMPTY_GROUP and self._hops_of(base) > target:
+            base, _, older = self._read(base)
+            passed.append(older)
+        whole: dict[StateKey, str | None] = {}
+        for part in reversed(passed):
+            whole.update(part)
+        return base, hops, whole
 
     def group_of(self, state: State, near: Sequence[int]) -> int:
         """A group that holds exactly `state`: one of `near` if equal, else the smallest delta."""
@@ -114,6 +156,10 @@ class StateGroups:
             hops = int(row[0])
             self._hops.put(group, hops)
         return hops
+
+
+def _weight(state: State) -> int:
+    return 1 + len(state)
 
 
 def _apply(state: dict[StateKey, str], delta: Delta) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtnode.store import Store
-from dtnode.store.state_groups import _MAX_HOPS, EMPTY_GROUP
+from dtnode.store.state_groups import EMPTY_GROUP
 
 Key = tuple[str, str]
 
@@ -56,17 +56,64 @@ def test_groups_of_whole_states(states: list[dict[Key, str]], picks: list[int]) 
         assert reread(store, group) == expected
 
 
-def test_long_chains_are_cut() -> None:
+def test_long_chains_are_read_in_few_steps_and_stay_small() -> None:
+    """A room of 60 members that changed 1,000 times."""
+    store = Store(None)
+    group, changes, members = EMPTY_GROUP, 1_000, 60
+    for number in range(changes):
+        group = store.state_groups.derive(group, {("n", str(number % members)): f"${number}"})
+        if number % 97 == 0:
+            assert steps_to_read(store, group) <= changes.bit_length()
+    expected = {("n", str(n % members)): f"${n}" for n in range(changes - members, changes)}
+    assert reread(store, group) == expected
+    entries = store._db.execute("SELECT sum(json_array_length(delta)) FROM state_groups")
+    assert entries.fetchone()[0] <= changes * (2 + members.bit_length() / 2)
+
+
+def steps_to_read(store: Store, group: int) -> int:
+    steps = 0
+    while group != EMPTY_GROUP:
+        row = store._db.execute("SELECT base_group FROM state_groups WHERE group_nid = ?", (group,))
+        group = row.fetchone()[0]
+        steps += 1
+    return steps
+
+
+def test_what_hangs_on_a_whole_state_does_not_repeat_it() -> None:
+    store = Store(None)
+    whole = {("m.room.member", f"@{number}"): f"${number}" for number in range(500)}
+    group = store.state_groups.group_of(whole, [])
+    for number in range(40):
+        group = store.state_groups.derive(group, {("topic", ""): f"$t{number}"})
+    longest = store._db.execute("SELECT max(length(delta)) FROM state_groups WHERE hops > 1")
+    assert longest.fetchone()[0] < 100
+    assert reread(store, group) == {**whole, ("topic", ""): "$t39"}
+
+
+def test_chains_of_single_steps_go_on() -> None:
+    """As stores from before the skip list hold them."""
     store = Store(None)
     group = EMPTY_GROUP
-    for number in range(5 * _MAX_HOPS):
-        group = store.state_groups.derive(group, {("n", str(number % 50)): f"${number}"})
-        hops = store._db.execute(
-            "SELECT hops FROM state_groups WHERE group_nid = ?", (group,)
-        ).fetchone()[0]
-        assert 1 <= hops <= _MAX_HOPS
-    newest = 5 * _MAX_HOPS
-    assert reread(store, group) == {("n", str(n % 50)): f"${n}" for n in range(newest - 50, newest)}
+    for number in range(10):
+        delta = f'[["n", "{number}", "${number}"]]'.encode()
+        store._db.execute(
+            "INSERT INTO state_groups (group_nid, base_group, hops, delta) VALUES (?, ?, ?, ?)",
+            (number + 1, number, number + 1, delta),
+        )
+        group = number + 1
+    for number in range(10, 40):
+        group = store.state_groups.derive(group, {("n", str(number)): f"${number}"})
+    assert reread(store, group) == {("n", str(n)): f"${n}" for n in range(40)}
+    assert steps_to_read(store, group) <= 12
+
+
+def test_origins_of_new_groups_are_known() -> None:
+    store = Store(None)
+    first = store.state_groups.derive(EMPTY_GROUP, {("a", ""): "$1"})
+    second = store.state_groups.derive(first, {("a", ""): "$1", ("b", ""): "$2"})
+    assert store.state_groups.origin(second) == (first, {("b", ""): "$2"})
+    store.state_groups._forget()
+    assert store.state_groups.origin(second) is None
 
 
 def test_a_delta_that_changes_nothing_costs_nothing() -> None:
