@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.server_acl import acl_allows
 from dtnode.matrix.state_resolution import ResolutionTrace, StateMap, resolve
+from dtnode.rooms.members import Members, MemberTables
 from dtnode.store import Store
 from dtnode.store.lru import Lru
 from dtnode.store.state_groups import EMPTY_GROUP
 
 _CACHED_RESOLUTIONS = 512
-_CACHED_SERVER_SETS = 256
 
 StateLookup = Callable[[str, str], Pdu | None]
 
@@ -46,7 +45,7 @@ class RoomStates:
         self._store = store
         self._source = _StoredEvents(store)
         self._resolved: Lru[frozenset[int], int] = Lru(_CACHED_RESOLUTIONS)
-        self._servers: Lru[int, frozenset[str]] = Lru(_CACHED_SERVER_SETS)
+        self._members = MemberTables(store)
         self.resolutions = 0
         self.conflicted_keys = 0
         store.on_rollback(self.forget)
@@ -55,7 +54,11 @@ class RoomStates:
         """What was remembered may be untrue: after a rollback, or when an event held in redacted
         form became whole."""
         self._resolved.clear()
-        self._servers.clear()
+        self.forget_members()
+
+    def forget_members(self) -> None:
+        """A membership event held in redacted form became whole: it may have a name now."""
+        self._members.forget()
 
     def resolve(self, version: RoomVersion, groups: Iterable[int]) -> int:
         """The group of the state resolved from several; the group itself if there is but one."""
@@ -132,6 +135,10 @@ class RoomStates:
         acl = self.event(group, "m.room.server_acl")
         return acl is None or acl.redacted or acl_allows(server, acl.content)
 
+    def member_table(self, group: int) -> Members:
+        """Who is in the room, without the events. Cheap also where there are many."""
+        return self._members.of(group)
+
     def members(self, group: int) -> dict[str, Pdu]:
         """user id -> m.room.member event, whatever the membership."""
         look = self.lookup(group)
@@ -149,23 +156,14 @@ class RoomStates:
 
     def joined_servers(self, group: int) -> frozenset[str]:
         """Servers with at least one joined member."""
-        known = self._servers.get(group)
-        if known is None:
-            known = frozenset(
-                server_name_of(user_id)
-                for user_id, event in self.members(group).items()
-                if event.membership == "join"
-            )
-            self._servers.put(group, known)
-        return known
+        return self._members.of(group).joined_servers
 
     def members_of_server(self, group: int, server_name: str) -> dict[str, Pdu]:
-        suffix = f":{server_name}"
+        """user id -> m.room.member event of that server's users, whatever the membership."""
         look = self.lookup(group)
-        return {
-            state_key: event
-            for type_, state_key in self._store.state_groups.state(group)
-            if type_ == "m.room.member"
-            and state_key.endswith(suffix)
-            and (event := look(type_, state_key)) is not None
-        }
+        found = {}
+        for user_id in self._members.of(group).by_server.get(server_name, ()):
+            event = look("m.room.member", user_id)
+            assert event is not None
+            found[user_id] = event
+        return found

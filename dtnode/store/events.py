@@ -6,6 +6,7 @@ Only events whose parents and auth events are here have a row; others wait in dt
 from __future__ import annotations
 
 import heapq
+import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -182,6 +183,15 @@ class Events:
             (orjson.dumps(list(wanted)).decode(),),
         ).fetchall()
         self._absent = wanted.difference(row[0] for row in rows)
+
+    def read_fields(self, event_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """event id -> its JSON, for many at once of which little is wanted: nothing is cached."""
+        self.flush()
+        rows = self._db.execute(
+            "SELECT event_id, pdu FROM events WHERE event_id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(list(event_ids)).decode(),),
+        )
+        return {event_id: json.loads(pdu) for event_id, pdu in rows}
 
     def by_nid(self, nid: int) -> StoredEvent | None:
         return self._pending_nids.get(nid) or self._one("event_nid = ?", nid)
