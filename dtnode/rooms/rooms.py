@@ -18,6 +18,7 @@ from dtnode.rooms.changes import ChangeReporter
 from dtnode.rooms.create import OwnClock
 from dtnode.rooms.explain import Explainer
 from dtnode.rooms.gaps import Gap, gaps_of
+from dtnode.rooms.history_limit import HistoryLimiter
 from dtnode.rooms.invites import CardTaker
 from dtnode.rooms.local import LocalRooms, NewRoom
 from dtnode.rooms.membership import Standing, standing
@@ -62,6 +63,7 @@ class Rooms:
         self.names = Names(store, self.states, user_id)
         self.timeline = Timeline(store, self.states, self.own_name)
         self.explainer = Explainer(store, self.states, self.sharing, self.timeline, self.own_name)
+        self.limiter = HistoryLimiter(store, self.states, self.own_name)
         self.changes = ChangeReporter(store, self.states, self.timeline)
 
     # --- the user's acts

@@ -103,6 +103,21 @@ class Database:
         if found != "ok":
             raise _damaged(self.path, str(found))
 
+    def size_bytes(self) -> int:
+        """On disk, its log included; 0 in memory."""
+        if self.path is None:
+            return 0
+        files = (self.path, _beside(self.path, "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def rewrite(self) -> None:
+        """Writes the file anew without its empty pages. Outside of transactions."""
+        assert not self.in_transaction, "SQLite rewrites a file between transactions"
+        self.execute("PRAGMA temp_store = FILE")  # the copy may be larger than the memory
+        self.execute("VACUUM")
+        self.execute("PRAGMA temp_store = MEMORY")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         self._conn.close()
 

@@ -46,9 +46,10 @@ class StateGroups:
         self._origins: Lru[int, tuple[int, Delta]] = Lru(_CACHED_ORIGINS)
         self._hops: Lru[int, int] = Lru(_CACHED_ORIGINS)
         self._next: int | None = None
-        db.on_rollback(self._forget)
+        db.on_rollback(self.forget)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What was remembered may be untrue: after a rollback or a compaction."""
         self._cache.clear()
         self._origins.clear()
         self._hops.clear()

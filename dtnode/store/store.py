@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dtnode.store.arrivals import Arrivals
 from dtnode.store.client_values import ClientValues
+from dtnode.store.compaction import Compacted, compact
 from dtnode.store.database import Database
 from dtnode.store.events import Events
 from dtnode.store.held import Held
@@ -57,6 +58,11 @@ class Store:
     def flush(self) -> None:
         """Writes buffered rows out, within the transaction."""
         self._db.flush()
+
+    def compact(self) -> Compacted:
+        """Gives disk back. Takes as long as copying the file; outside of transactions."""
+        self.state_groups.forget()
+        return compact(self._db)
 
     def news_since(self, position: int) -> dict[int, list[str]]:
         """room number -> ids of events that became visible after `position`, in that order."""
