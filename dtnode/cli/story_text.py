@@ -145,6 +145,8 @@ def _remarks(answer: Json) -> Iterator[str]:
         yield "It was sent while apart: it doesn't build on its sender's removal from the room."
     if answer["content"] == "gap":
         yield "Only a redacted copy came; whole ones are looked for."
+    elif answer["content"] == "dropped":
+        yield "Its content was dropped here by the room's history limit."
     elif answer["content"] == "redacted copy":
         yield "Only a redacted copy is here: its content isn't for this node."
     event = answer["events"].get(answer["event_id"], {})

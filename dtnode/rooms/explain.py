@@ -125,7 +125,9 @@ class Explainer:
     def _judged(self, room: RoomRecord, event: StoredEvent) -> Explanation:
         checks = _Checks(self._store, self._states, room, event)
         content = "whole"
-        if event.pdu.redacted:
+        if event.dropped:
+            content = "dropped"
+        elif event.pdu.redacted:
             gap = is_content_gap(event, self._sharing, self._own_name)
             content = "gap" if gap else "redacted copy"
         apart = event.accepted and event.nid in self._timeline.sent_apart(room, [event])
@@ -281,8 +283,8 @@ def _signed(pdu: Pdu) -> CheckReport:
     return CheckReport(check=Check.SIGNATURE.value, outcome="ok", grounds=grounds_)
 
 
-def _whole(pdu: Pdu) -> CheckReport:
-    if not pdu.redacted:
+def _whole(pdu: Pdu, *, dropped: bool = False) -> CheckReport:
+    if dropped or not pdu.redacted:
         return CheckReport(check=Check.CONTENT_HASH.value, outcome="ok")
     return CheckReport(
         check=Check.CONTENT_HASH.value,
@@ -315,7 +317,7 @@ class _Checks:
     def all(self) -> Iterator[CheckReport]:
         yield CheckReport(check=Check.FORMAT.value, outcome="ok")
         yield _signed(self._pdu)
-        yield _whole(self._pdu)
+        yield _whole(self._pdu, dropped=self._event.dropped)
         yield CheckReport(check=ANCESTORS, outcome="ok")
         said: tuple[Ground, ...] = ()
         for number, check in enumerate((self._auth_events, self._state_before, self._current)):

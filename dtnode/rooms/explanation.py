@@ -64,8 +64,8 @@ class Explanation:
     when it was judged, or came where it isn't yet. source: the server that brought a held one.
     allowed_now: of a soft-failed one, whether today's current state would allow it. waits_for:
     missing events. needed_by: of a missing one. content: "whole", "gap" (a redacted copy, whole
-    ones are looked for), "redacted copy" (not meant for this server). apart: concurrent with its
-    sender's removal."""
+    ones are looked for), "redacted copy" (not meant for this server), "dropped" (by this room's
+    history limit). apart: concurrent with its sender's removal."""
 
     room_id: str
     event_id: str

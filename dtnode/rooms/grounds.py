@@ -145,9 +145,7 @@ class _Grounds:
                 yield self._member(pdu.sender)
                 yield self._level(pdu.sender, "invite", "to invite")
             case "leave" if themselves:
-                yield self._member(
-                    target, f"whoever is in a room or asked into it may leave: {target}"
-                )
+                yield self._member(target)
             case "knock":
                 yield self._rule("which lets anyone ask to join")
             case "leave" | "ban":
