@@ -8,16 +8,16 @@ from typing import Any
 
 from dtnode.node.links import LinkManager, LinkStatus
 from dtnode.node.node import Node
-from dtnode.rooms.delivery import lacking
+from dtnode.rooms.delivery import lacking_of_all
 
-_MAX_LACKS = 10_000  # counted exactly up to here; beyond, "at least" is all a person needs
+_MAX_LACKS = 1_000  # counted exactly up to here; more is "many" to a person, and not free
 _HOUR_MS = 3_600_000
 _BUILT_MS = 1_767_225_600_000  # 2026-01-01: a clock before this version's making is wrong
 
 
 async def status(node: Node, links: LinkManager, api_url: str) -> dict[str, Any]:
     """The answer to GET /_dtnode/v1/status."""
-    found = await node.worker.run(lambda: _from_store(node))
+    found = await node.worker.run(lambda: from_store(node))
     for peer in found["peers"]:
         connections = node.connections_to(peer["server_name"])
         peer["connected"] = bool(connections)
@@ -48,7 +48,8 @@ def _link(links: LinkManager, status: LinkStatus) -> dict[str, Any]:
     }
 
 
-def _from_store(node: Node) -> dict[str, Any]:
+def from_store(node: Node) -> dict[str, Any]:
+    """What of the answer the store knows; on its thread."""
     rooms = node.rooms
     return {
         "user_id": rooms.user_id,
@@ -71,8 +72,10 @@ def _peers(node: Node) -> list[dict[str, Any]]:
     rooms = node.rooms
     records = {peer.server_name: peer for peer in rooms.store.peers.all()}
     users = {person.user_id.partition(":")[2]: person for person in rooms.names.people()}
+    servers = sorted(rooms.sharing.known_servers() | records.keys())
+    lacks = lacking_of_all(rooms.store, rooms.states, servers, rooms.own_name, _MAX_LACKS)
     found = []
-    for server in sorted(rooms.sharing.known_servers() | records.keys()):
+    for server in servers:
         record, person = records.get(server), users.get(server)
         found.append(
             {
@@ -83,7 +86,7 @@ def _peers(node: Node) -> list[dict[str, Any]]:
                 "added": record.added if record else False,
                 "blocked": record.blocked if record else False,
                 "last_contact_ms": record.last_contact_ms if record else None,
-                "lacks": lacking(rooms.store, rooms.states, server, rooms.own_name, _MAX_LACKS),
+                "lacks": lacks[server],
             }
         )
     return found

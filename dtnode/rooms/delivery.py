@@ -4,7 +4,7 @@ on. Nothing is sent for this; what isn't known isn't claimed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomRecord, Store, StoredEvent
@@ -46,14 +46,65 @@ def servers_with(
 
 def lacking(store: Store, states: RoomStates, peer: str, own_name: str, limit: int) -> int:
     """How many events of the rooms shared with `peer` it isn't known to have, `limit` at most."""
-    count = 0
+    return lacking_of_all(store, states, [peer], own_name, limit)[peer]
+
+
+def lacking_of_all(
+    store: Store, states: RoomStates, peers: Iterable[str], own_name: str, limit: int
+) -> dict[str, int]:
+    """As `lacking`, for all peers in one walk over the newest `limit` events of each room at most:
+    what it costs follows neither the number of members nor the age of the room."""
+    found = dict.fromkeys(peers, 0)
     for room in store.rooms:
-        if peer not in states.joined_servers(room.current_group) or peer == own_name:
-            continue
-        newest = store.events.newest_of_server(room.nid, peer, witness=True)
-        frontier = [*store.peers.frontier(room.nid, peer), *newest]
-        tips = store.rooms.tips(room.nid)
-        count += store.events.difference_size(tips, frontier, limit - count)
-        if count >= limit:
+        joined = states.joined_servers(room.current_group)
+        servers = [peer for peer in found if peer in joined and peer != own_name]
+        if servers:
+            for server, count in _lacking_in(store, room, servers, limit).items():
+                found[server] = min(limit, found[server] + count)
+    return found
+
+
+def _lacking_in(
+    store: Store, room: RoomRecord, servers: Sequence[str], limit: int
+) -> dict[str, int]:
+    """Sets of servers are bits of an integer: bit i is that servers[i] has the event."""
+    bits = {server: 1 << index for index, server in enumerate(servers)}
+    everyone = (1 << len(servers)) - 1
+    has: dict[int, int] = {}
+    for server, nids in store.peers.frontiers(room.nid).items():
+        for nid in nids:
+            has[nid] = has.get(nid, 0) | bits.get(server, 0)
+    queued = set(store.rooms.tips(room.nid))  # what is left to count, newest first
+    counters = _Counters()
+    counted = 0
+    for nid, sender_server, witness, parents in store.events.newest_first(room.nid, 0):
+        known = has.pop(nid, 0) | (bits.get(sender_server, 0) if witness else 0)
+        if nid in queued:
+            queued.discard(nid)
+            queued.update(parents)
+            counters.add(everyone & ~known)
+            counted += 1
+        for parent in parents:
+            has[parent] = has.get(parent, 0) | known
+        if counted >= limit or all(has.get(other, 0) == everyone for other in queued):
             break
-    return count
+    return {server: counters.value(index) for index, server in enumerate(servers)}
+
+
+class _Counters:
+    """Many small counters side by side: plane k holds bit k of each. Adding to any set of them is
+    a few operations on integers as long as there are counters."""
+
+    def __init__(self) -> None:
+        self._planes: list[int] = []
+
+    def add(self, which: int) -> None:
+        for index, plane in enumerate(self._planes):
+            self._planes[index], which = plane ^ which, plane & which
+            if not which:
+                return
+        if which:
+            self._planes.append(which)
+
+    def value(self, counter: int) -> int:
+        return sum((plane >> counter & 1) << index for index, plane in enumerate(self._planes))

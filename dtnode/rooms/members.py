@@ -44,9 +44,11 @@ class MemberTables:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: WeighedLru[int, Members] = WeighedLru(_CACHED_MEMBERS, _weight)
+        self.generation = 0  # of what a group's number stands for
 
     def forget(self) -> None:
         self._known.clear()
+        self.generation += 1
 
     def of(self, group: int) -> Members:
         """By the state of a group."""

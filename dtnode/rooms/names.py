@@ -11,7 +11,7 @@ from dtnode.matrix.identifiers import is_user_id, server_name_of, split_user_id
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.rooms.membership import anchor_card, own_chain, shown_state
 from dtnode.rooms.state import RoomStates
-from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.store import PeerRecord, RoomKind, RoomRecord, Store
 
 _MIN_KEY_PREFIX = 4  # characters of a server name that stand for a person
 _KEY_LABEL = 4  # characters of the key that tell people of the same name apart
@@ -53,6 +53,7 @@ class Names:
         self._store = store
         self._states = states
         self._user_id = user_id
+        self._known: tuple[object, list[Person]] | None = None
 
     # --- rooms
 
@@ -64,17 +65,24 @@ class Names:
             text = None if event is None else event.content.get(field)
             if isinstance(text, str) and text:
                 return text
+        here = self._members_here(room)
         members = [
             person.label
             for person in self.people()
-            if person.user_id != self._user_id
-            and (event := look("m.room.member", person.user_id)) is not None
-            and event.membership in ("join", "invite")
+            if person.user_id != self._user_id and here.get(person.user_id) in ("join", "invite")
         ]
         if not members:
             return room.room_id
         more = f" and {len(members) - _HEROES} more" if len(members) > _HEROES else ""
         return ", ".join(members[:_HEROES]) + more
+
+    def _members_here(self, room: RoomRecord) -> Mapping[str, str | None]:
+        """user id -> membership"""
+        if room.kind is RoomKind.COMPLETE:
+            members = self._states.member_table(room.current_group).by_user
+            return {user_id: member.membership for user_id, member in members.items()}
+        state = state_to_show(self._store, self._states, room, self._user_id)
+        return {key[1]: event.membership for key, event in state.items() if event.membership}
 
     def _state_lookup(self, room: RoomRecord) -> Callable[[str, str], Pdu | None]:
         if room.kind is RoomKind.COMPLETE:
@@ -104,17 +112,23 @@ class Names:
 
     def people(self) -> list[Person]:
         """Everyone this node has heard of: members and invited users of its rooms, added peers."""
+        rooms, peers = list(self._store.rooms), self._store.peers.all()
+        if any(room.kind is not RoomKind.COMPLETE for room in rooms):
+            return self._people(rooms, peers)  # cards and own events decide who is shown
+        by = (self._states.generation, [(room.nid, room.current_group) for room in rooms], peers)
+        if self._known is None or self._known[0] != by:
+            self._known = (by, self._people(rooms, peers))
+        return self._known[1]
+
+    def _people(self, rooms: Iterable[RoomRecord], peers: Iterable[PeerRecord]) -> list[Person]:
         names: dict[str, str] = {self._user_id: self._own_label(self._user_id, {})}
-        given = {peer.server_name: peer.name for peer in self._store.peers.all() if peer.name}
-        for room in self._store.rooms:
-            for (type_, user_id), event in self._member_events(room):
-                if type_ == "m.room.member" and is_user_id(user_id):
-                    shown = event.content.get("displayname")
+        given = {peer.server_name: peer.name for peer in peers if peer.name}
+        for room in rooms:
+            for user_id, shown in self._shown_names(room):
+                if is_user_id(user_id):
                     name = given.get(server_name_of(user_id))
-                    names[user_id] = name or (
-                        shown if isinstance(shown, str) and shown else split_user_id(user_id)[0]
-                    )
-        for peer in self._store.peers.all():
+                    names[user_id] = name or shown or split_user_id(user_id)[0]
+        for peer in peers:
             if peer.user_id is not None and peer.user_id not in names:
                 names[peer.user_id] = peer.name or split_user_id(peer.user_id)[0]
         return _told_apart(names)
@@ -122,11 +136,18 @@ class Names:
     def _own_label(self, user_id: str, given: Mapping[str, str]) -> str:
         return given.get(server_name_of(user_id)) or split_user_id(user_id)[0]
 
-    def _member_events(self, room: RoomRecord) -> Iterable[tuple[StateKey, Pdu]]:
+    def _shown_names(self, room: RoomRecord) -> Iterable[tuple[str, str | None]]:
+        """(user id, display name) of all with a membership event."""
         if room.kind is RoomKind.COMPLETE:
-            members = self._states.members(room.current_group)
-            return [(("m.room.member", user_id), event) for user_id, event in members.items()]
-        return state_to_show(self._store, self._states, room, self._user_id).items()
+            members = self._states.member_table(room.current_group).by_user
+            return [(user_id, member.displayname) for user_id, member in members.items()]
+        found: list[tuple[str, str | None]] = []
+        state = state_to_show(self._store, self._states, room, self._user_id)
+        for (type_, user_id), event in state.items():
+            if type_ == "m.room.member":
+                shown = event.content.get("displayname")
+                found.append((user_id, shown if isinstance(shown, str) else None))
+        return found
 
     def labels(self) -> dict[str, str]:
         return {person.user_id: person.label for person in self.people()}

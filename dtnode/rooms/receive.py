@@ -124,6 +124,8 @@ class Receiver:
         if known.pdu.redacted and not pdu.redacted and not unwanted:
             self._store.events.replace_redacted(known, pdu)
             self._judge_anew |= _redaction_may_change_verdicts(pdu)
+            if pdu.type == "m.room.member":
+                self._states.forget_members()
         return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE, redacted=pdu.redacted)
 
     def _ancestors(

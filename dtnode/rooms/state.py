@@ -135,6 +135,11 @@ class RoomStates:
         acl = self.event(group, "m.room.server_acl")
         return acl is None or acl.redacted or acl_allows(server, acl.content)
 
+    @property
+    def generation(self) -> int:
+        """For caches by state group: another number when a group may stand for something else."""
+        return self._members.generation
+
     def member_table(self, group: int) -> Members:
         """Who is in the room, without the events. Cheap also where there are many."""
         return self._members.of(group)

@@ -50,7 +50,6 @@ def summarise(
     tip_group = states.tip_group(room.nid)
     tip_state = store.state_groups.state(tip_group)
     current = store.state_groups.state(room.current_group)
-    shown = state_to_show(store, states, room, user_id)
     return RoomSummary(
         room_id=room.room_id,
         name=names.room_name(room),
@@ -64,10 +63,16 @@ def summarise(
         tip_state=state_hash(tip_state),
         gaps=len(gaps_of(store, sharing, room, own_name)),
         held=store.held.count(room.nid),
-        members=sum(
-            type_ == "m.room.member" and event.membership == "join"
-            for (type_, _), event in shown.items()
-        ),
+        members=_joined(store, states, room, user_id),
         states_differ=tip_state != current,
         note=room.note,
     )
+
+
+def _joined(store: Store, states: RoomStates, room: RoomRecord, user_id: str) -> int:
+    """How many members are joined, as far as this node may show it."""
+    if room.kind is RoomKind.COMPLETE:
+        members = states.member_table(room.current_group).by_user.values()
+        return sum(member.membership == "join" for member in members)
+    shown = state_to_show(store, states, room, user_id)
+    return sum(event.membership == "join" for event in shown.values())

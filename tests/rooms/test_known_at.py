@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dtnode.rooms.delivery import lacking
+import random
+
+from dtnode.rooms.delivery import lacking, lacking_of_all
 from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 
@@ -77,3 +79,28 @@ def test_a_join_on_an_invite_shows_nothing_of_what_was_before() -> None:
     )
     assert known_at(alice, room_id) == {"before": 1}
     assert alice.store.events.has(before)
+
+
+def test_counting_for_all_at_once_agrees_with_a_walk_for_each() -> None:
+    names = ("alice", "bob", "carol", "dan", "eve")
+    room_id, (alice, *others) = make_room(*names)
+    rng = random.Random(5)
+    for number in range(60):
+        one, other = rng.sample([alice, *others], 2)
+        one.say(room_id, f"{number}")
+        if rng.random() < 0.4:
+            meet(one, other)
+    store, states = alice.store, alice.rooms.states
+    servers = [other.server for other in others]
+    found = lacking_of_all(store, states, servers, alice.server, 1000)
+    for server in servers:
+        expected = 0
+        for room in store.rooms:
+            newest = store.events.newest_of_server(room.nid, server, witness=True)
+            known = [*store.peers.frontier(room.nid, server), *newest]
+            expected += len(store.events.difference(store.rooms.tips(room.nid), known, 1000))
+        assert found[server] == expected
+    assert any(found.values())
+    assert lacking_of_all(store, states, servers, alice.server, 2) == {
+        server: min(2, count) for server, count in found.items()
+    }
