@@ -10,15 +10,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
 
 from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
+from dtnode.matrix.pdu import Pdu
 from dtnode.node.peer_log import log_refused, one_line
 from dtnode.node.peer_work import PeerView, PeerWork
+from dtnode.node.traffic import Traffic
 from dtnode.node.worker import News, StoreWorker
 from dtnode.session import (
     LinkSession,
@@ -58,30 +59,9 @@ class Registry(Protocol):
 
     def card_taken(self) -> None: ...
 
-
-@dataclass(slots=True)
-class Traffic:
-    """Counted on this link since it came up. turnarounds: changes of direction."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    events_in: int = 0
-    events_out: int = 0
-    turnarounds: int = 0
-    _last_was_in: bool | None = field(default=None, repr=False)
-
-    def counted(self, size_bytes: int, *, incoming: bool) -> None:
-        if incoming:
-            self.frames_in += 1
-            self.bytes_in += size_bytes
-        else:
-            self.frames_out += 1
-            self.bytes_out += size_bytes
-        if self._last_was_in is not incoming:
-            self.turnarounds += self._last_was_in is not None
-            self._last_was_in = incoming
+    def join_answered(self, event_id: str, refusal: str | None) -> None:
+        """An own join was signed by the peer and is in, or was refused."""
+        ...
 
 
 class Connection:
@@ -118,6 +98,7 @@ class Connection:
         self._probe_wanted = False
         self._backlog_messages = 0
         self._requests: list[str] = []
+        self._joins: list[tuple[str, Pdu]] = []
         self._inbox_send, self._inbox = trio.open_memory_channel[bytes | None](_INBOX_FRAMES)
         self._writable = trio.Event()
         self._ended = False
@@ -153,8 +134,13 @@ class Connection:
         self._poke()
 
     def request_card(self, room_id: str) -> None:
-        """Ask the peer for a public room's card."""
+        """Ask the peer for the card of a room to join or knock at."""
         self._requests.append(room_id)
+        self._poke()
+
+    def request_join(self, room_id: str, pdu: Pdu) -> None:
+        """Have the peer sign an own join."""
+        self._joins.append((room_id, pdu))
         self._poke()
 
     def close(self, reason: str) -> None:
@@ -352,6 +338,11 @@ class Connection:
         for room_id in self._requests:
             await self._perform(self._sync.request_card(room_id, now))
         self._requests.clear()
+        for room_id, pdu in self._joins:
+            await self._perform(
+                self._sync.request_join(room_id, pdu.event_id, pdu.canonical(), now)
+            )
+        self._joins.clear()
         while self._news:
             await self._on_one_news(self._news.popleft())
 
@@ -418,6 +409,12 @@ class Connection:
             case fx.MakePublicCard(room_id=room_id):
                 card_made = await run(lambda: work.public_card(room_id))
                 return sync.public_card_made(room_id, card_made, trio.current_time())
+            case fx.CoSign(request=request):
+                signed, reason = await run(lambda: work.co_sign(request))
+                return sync.co_signed(request, signed, reason)
+            case fx.JoinAnswered(answer=answer):
+                refusal = await run(lambda: work.join_answered(answer))
+                self._registry.join_answered(answer.event_id, refusal)
             case fx.Delivered(room_id=room_id, event_ids=event_ids):
                 await run(lambda: work.delivered(room_id, event_ids))
             case fx.CardDelivered(event_id=event_id):

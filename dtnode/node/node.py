@@ -7,24 +7,30 @@ Not here: data folder, HTTP, signals (dtnode.node.app), configured links (dtnode
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 
 import trio
 
 from dtnode.clock import Clock
-from dtnode.errors import StoreError
+from dtnode.errors import AuthRuleError, StoreError
 from dtnode.link import Link
+from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.node.connection import Connection
 from dtnode.node.peer_work import PeerWork
 from dtnode.node.worker import News, RunBlocking, StoreWorker
 from dtnode.rooms import Rooms
+from dtnode.rooms.admission import NeedsCoSignature
 from dtnode.rooms.local import RoomNotHere
 from dtnode.session import LinkSession
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
 
-CARD_PATIENCE_S = 30.0  # for a public room's card from the peers in reach
+CARD_PATIENCE_S = 60.0  # for the card of a room that isn't known here, from the peers in reach
+SIGNATURE_PATIENCE_S = 60.0  # for a member's signature; one that comes later counts all the same
 MAX_LINKS_A_PEER = 8  # at once; one is used, and some of those that stand by may be dead already
 _STORE_RETRY_S = 5.0  # after the store failed (disk full): there may be room by then
 
@@ -54,6 +60,7 @@ class Node:
         self._news_came = trio.Event()
         self._cards_came = trio.Event()
         self._card_answers = 0
+        self._join_answers: dict[str, _JoinAnswer] = {}
         self._refresh = trio.Event()
         self._position = store.events.last_position()
 
@@ -196,21 +203,83 @@ class Node:
     # --- joining
 
     async def join(self, room_id: str) -> str:
-        """The join's event id: at once if the room or an invite is here, else with a public card
-        from a peer. RoomNotHere: nobody in reach has it."""
+        """The join's event id: at once if the room or an invite is here, else with a card from a
+        peer, and a signature where the room needs one. RoomNotHere: nobody in reach can help."""
+        return await self._with_cards(room_id, partial(self._join_once, room_id))
+
+    async def knock(self, room_id: str, reason: str | None) -> str:
+        """Asks to be let into a room: the knock's event id. RoomNotHere: nobody in reach has it."""
+
+        async def knock_once() -> str:
+            return await self.worker.run(lambda: self.rooms.knock(room_id, reason))
+
+        return await self._with_cards(room_id, knock_once)
+
+    async def _with_cards(self, room_id: str, attempt: Callable[[], Awaitable[str]]) -> str:
+        """Tries with what is here, then with each card that peers have."""
+        try:
+            return await attempt()
+        except RoomNotHere as exc:
+            missing = exc
+        seen = self._card_answers
+        enough = seen + self._ask_for_card(room_id)
+        with trio.move_on_after(CARD_PATIENCE_S) as patience:
+            while seen < enough:
+                while self._card_answers == seen:
+                    await self._cards_came.wait()
+                seen = self._card_answers
+                patience.deadline = inf  # an attempt may ask for a signature, and waits for that
+                try:
+                    return await attempt()
+                except RoomNotHere as exc:
+                    missing = exc
+                patience.deadline = trio.current_time() + CARD_PATIENCE_S
+        if await self.worker.run(lambda: self.rooms.room(room_id)) is not None:
+            raise missing
+        raise RoomNotHere(
+            f"room {room_id} is not known here, and no node in reach lets you in: ask for an"
+            " invite, or try again when one of its members is in reach"
+        )
+
+    async def _join_once(self, room_id: str) -> str:
         try:
             return await self.worker.run(lambda: self.rooms.join(room_id))
-        except RoomNotHere:
-            enough = self._card_answers + self._ask_for_card(room_id)
-        with trio.move_on_after(CARD_PATIENCE_S):
-            while self._card_answers < enough:
-                await self._cards_came.wait()
-                if await self.worker.run(lambda: self.rooms.room(room_id)) is not None:
-                    return await self.worker.run(lambda: self.rooms.join(room_id))
-        raise RoomNotHere(
-            f"room {room_id} is not known here, and no node in reach has it as a public room: ask"
-            " for an invite, or try again when one of its members is in reach"
-        )
+        except NeedsCoSignature as exc:
+            needed = exc
+        refusal: str | None = None
+        for authoriser in needed.authorisers:
+            connection = self._active_to(server_name_of(authoriser))
+            if connection is None:
+                continue
+            pdu = await self.worker.run(partial(self.rooms.draft_join, room_id, authoriser))
+            connection.request_join(room_id, pdu)
+            refusal = await self._join_answer(pdu.event_id)
+            if refusal is None:
+                return pdu.event_id
+        if refusal is None:
+            raise RoomNotHere(f"{needed}: try again when one of them is in reach")
+        raise AuthRuleError(f"who could let you in didn't: {refusal}")
+
+    async def _join_answer(self, event_id: str) -> str | None:
+        """None: signed and in; else why not."""
+        answer = self._join_answers[event_id] = _JoinAnswer()
+        try:
+            with trio.move_on_after(SIGNATURE_PATIENCE_S):
+                await answer.came.wait()
+                return answer.refusal
+        finally:
+            del self._join_answers[event_id]
+        return "no answer came in time; when it comes you are in the room"
+
+    def join_answered(self, event_id: str, refusal: str | None) -> None:
+        """Registry."""
+        answer = self._join_answers.get(event_id)
+        if answer is not None:
+            answer.refusal = refusal
+            answer.came.set()
+
+    def _active_to(self, peer: str) -> Connection | None:
+        return next((c for c in self.connections_to(peer) if c.is_active), None)
 
     def _ask_for_card(self, room_id: str) -> int:
         """How many peers were asked."""
@@ -218,6 +287,12 @@ class Node:
         for connection in asked:
             connection.request_card(room_id)
         return len(asked)
+
+
+@dataclass(slots=True)
+class _JoinAnswer:
+    came: trio.Event = field(default_factory=trio.Event)
+    refusal: str | None = None
 
 
 def _keys(server_names: Iterable[str]) -> frozenset[bytes]:

@@ -18,7 +18,7 @@ from dtnode.rooms.sharing import Comparison
 from dtnode.store import RoomKind, RoomRecord
 from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
-from dtnode.wire.messages import RoomCard, Tips, Want
+from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned, RoomCard, Tips, Want
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class PeerWork:
             cards=self.cards(),
             offers={
                 room.room_id: ids
-                for room in shared
+                for room in self._rooms.store.rooms
                 if room.kind is RoomKind.INVITED and (ids := sharing.offer(self._peer, room))
             },
             pulls=()
@@ -267,8 +267,26 @@ class PeerWork:
         return tuple(chosen)
 
     def public_card(self, room_id: str) -> RoomCard | None:
-        card = self._rooms.sharing.public_card(room_id)
+        card = self._rooms.sharing.public_card(room_id, self._peer)
         return None if card is None else self._fitting(card)
+
+    def co_sign(self, request: JoinRequest) -> tuple[bytes | None, str]:
+        """(the peer's join with this server's signature, or why it gets none)"""
+        try:
+            signed = self._rooms.co_sign(self._peer, request.room_id, request.pdu)
+        except PduError as exc:
+            return None, exc.reason
+        return signed.canonical(), ""
+
+    def join_answered(self, answer: JoinSigned | JoinRefused) -> str | None:
+        """None: this node is in the room. Else why not."""
+        if isinstance(answer, JoinRefused):
+            return answer.reason or "it gave no reason"
+        try:
+            self._rooms.take_signed_join(answer.room_id, answer.pdu)
+        except PduError as exc:
+            return exc.reason
+        return None
 
     def _fitting(self, card: RoomCard) -> RoomCard | None:
         fits = fitting(self._rooms.store, card)

@@ -53,15 +53,21 @@ class CheckedCard:
 
 
 def make_card(
-    store: Store, states: RoomStates, room: RoomRecord, event: StoredEvent, kind: CardKind
+    store: Store,
+    states: RoomStates,
+    room: RoomRecord,
+    event: StoredEvent,
+    kind: CardKind,
+    also: Iterable[StateKey] = (),
 ) -> RoomCard:
     """A card for `event` of a complete room: that event, the state worth knowing, auth chains.
 
-    PUBLIC cards show the state after their event, the others the state before it.
+    PUBLIC cards show the state after their event, the others the state before it. also: further
+    state to show, as far as there is any.
     """
     group = event.after if kind is CardKind.PUBLIC else event.before
     state = store.state_groups.state(group)
-    shown = [state[key] for key in _WORTH_KNOWING if key in state]
+    shown = [state[key] for key in dict.fromkeys((*_WORTH_KNOWING, *also)) if key in state]
     roots = [event, *(_stored(store, event_id) for event_id in shown)]
     pdus = sorted(_with_auth_chains(store, roots), key=lambda stored: stored.nid)
     return RoomCard(

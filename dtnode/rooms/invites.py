@@ -6,10 +6,11 @@ from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.signing import KeyLookup
 from dtnode.rooms.cards import CheckedCard, check_card, check_subject
-from dtnode.rooms.membership import is_removal, standing
+from dtnode.rooms.join_rules import join_rule
+from dtnode.rooms.membership import is_removal, own_chain, standing
 from dtnode.rooms.receive import Receiver
 from dtnode.rooms.state import RoomStates
-from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store
 from dtnode.store.rooms import CardRecord
 from dtnode.wire.messages import CardKind, RoomCard
 
@@ -70,13 +71,25 @@ class CardTaker:
         event_id = checked.event.event_id
         if self._store.events.has(event_id):
             return True
-        if checked.card.kind is CardKind.PUBLIC and not self._is_new_start(room, checked):
-            return True
+        if checked.card.kind is CardKind.PUBLIC:
+            if not self._is_new_start(room, checked):
+                return not self._shows_more(room, checked)
+            return False
         # A newer card carries what it answers in its auth chain.
         records = self._store.rooms.cards(room.nid)
         return any(
             event_id == record.event_id or any(event_id.encode() in pdu for pdu in record.pdus)
             for record in records
+        )
+
+    def _shows_more(self, room: RoomRecord, checked: CheckedCard) -> bool:
+        """Whether a second member's card of the place where the room is known from names members
+        whom the first one didn't: one of them may be in reach, and let this user in."""
+        if room.anchor != checked.event.event_id:
+            return False
+        known = next(r for r in self._store.rooms.cards(room.nid) if r.event_id == room.anchor)
+        return known.state_hash == checked.card.state_hash and not set(known.state).issuperset(
+            checked.card.state
         )
 
     def _is_new_start(self, room: RoomRecord, checked: CheckedCard) -> bool:
@@ -90,7 +103,7 @@ class CardTaker:
             return False
         membership = standing(self._store, self._states, room, self._user_id).membership
         if checked.card.kind is CardKind.PUBLIC:
-            return membership not in ("join", "invite")
+            return membership not in ("join", "invite", "knock")
         answered = (checked.events[event_id] for event_id in checked.event.auth_event_ids)
         return membership != "join" or any(
             event.state_key == self._user_id and is_removal(event) for event in answered
@@ -134,6 +147,8 @@ class CardTaker:
     def _note_removal(self, room: RoomRecord, event: Pdu) -> None:
         if event.membership == "ban":
             what = "banned you"
+        elif any(held.pdu.membership == "knock" for held in self._own_chain(room)):
+            what = "turned you down"
         elif room.kind is RoomKind.INVITED:
             what = "revoked your invite"
         else:
@@ -143,6 +158,9 @@ class CardTaker:
         if isinstance(reason, str) and reason:
             text += f": {reason[:200]}"
         self._store.rooms.set_note(room.nid, text)
+
+    def _own_chain(self, room: RoomRecord) -> list[HeldEvent]:
+        return own_chain(self._store, room, self._user_id)
 
     def _judge_if_possible(
         self, room: RoomRecord, checked: CheckedCard, source: str, now_ms: int
@@ -154,9 +172,9 @@ class CardTaker:
 
 
 def _check_public(checked: CheckedCard) -> None:
-    rules = checked.state.get(("m.room.join_rules", ""))
-    if rules is None or rules.content.get("join_rule") != "public":
-        raise FormatError("the card is of a room that isn't public")
+    rule = join_rule(checked.event.version, lambda type_, key: checked.state.get((type_, key)))
+    if rule == "invite":
+        raise FormatError("the card is of a room that only invited people join")
 
 
 def _record(card: RoomCard, source: str, now_ms: int, position: int) -> CardRecord:

@@ -17,13 +17,16 @@ from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS, RoomVersion
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
+from dtnode.rooms.cards import CheckedCard
 from dtnode.rooms.create import EventBuilder, OwnClock
-from dtnode.rooms.membership import anchor_card, chain_state, own_chain, standing
+from dtnode.rooms.membership import anchor_card, chain_state, own_chain, pending_removal, standing
 from dtnode.rooms.outcome import Outcome, Verdict
+from dtnode.rooms.profile import with_profile
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.state import RoomStates
+from dtnode.rooms.state import RoomStates, StateLookup
 from dtnode.signer import Entropy, Signer
-from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store
+from dtnode.wire.messages import CardKind
 
 _MAX_INITIAL_EVENTS = 200  # of one createRoom: state and invites together
 
@@ -77,7 +80,8 @@ class LocalRooms:
         if len(new.initial_state) + len(new.invite) > _MAX_INITIAL_EVENTS:
             raise FormatError(f"at most {_MAX_INITIAL_EVENTS} initial events and invites at once")
         room = self._create_event(user_id, version, new)
-        self.send(room.room_id, user_id, "m.room.member", {"membership": "join"}, user_id)
+        join = with_profile(self._store, {"membership": "join"})
+        self.send(room.room_id, user_id, "m.room.member", join, user_id)
         for type_, state_key, content in _initial_state(user_id, version, new):
             self.send(room.room_id, user_id, type_, content, state_key)
         for invitee in new.invite:
@@ -121,7 +125,7 @@ class LocalRooms:
         redacts: str | None = None,
     ) -> str:
         """The new event's id."""
-        room = self._room(room_id)
+        room = self.room(room_id)
         fields: dict[str, Any] = {
             "room_id": room_id,
             "type": type_,
@@ -135,11 +139,12 @@ class LocalRooms:
                 fields["content"]["redacts"] = redacts
             else:
                 fields["redacts"] = redacts
-        if room.kind is RoomKind.INVITED:
-            return self._send_by_card(room, user_id, fields)
-        return self._send_complete(room, fields)
+        return self.take(room, self.draft(room, fields))
 
-    def _send_complete(self, room: RoomRecord, fields: dict[str, Any]) -> str:
+    def draft(self, room: RoomRecord, fields: dict[str, Any]) -> Pdu:
+        """An event built on what is known of the room, signed, allowed by the rules, not stored."""
+        if room.kind is RoomKind.INVITED:
+            return self._draft_by_card(room, fields)
         parents = self._builder.parents_for(room)
         before = self._states.resolve(room.version, (parent.after for parent in parents))
         state = self._store.state_groups.state(before)
@@ -150,34 +155,64 @@ class LocalRooms:
             lambda type_, key: state.get((type_, key)),
         )
         check_state_dependent_auth_rules(pdu, self._states.lookup(before))
-        _raise_unless_accepted(
-            self._receiver.receive_own(room, pdu, self._clock.now_ms(), position=None)
-        )
-        return pdu.event_id
+        return pdu
 
-    def _send_by_card(self, room: RoomRecord, user_id: str, fields: dict[str, Any]) -> str:
+    def _draft_by_card(self, room: RoomRecord, fields: dict[str, Any]) -> Pdu:
         """Chains on the invite: prev_events = [the invite or the last own event], auth_events from
         the invite's own auth_events (DESIGN section 7)."""
-        card = anchor_card(self._store, room)
-        if card is None:
-            raise RoomNotHere(f"nothing is known here yet of room {room.room_id}")
+        user_id = str(fields["sender"])
+        card = self._anchor(room)
         chain = own_chain(self._store, room, user_id)
         state = chain_state(card, chain)
-        events = {**card.events, **{held.pdu.event_id: held.pdu for held in chain}}
         parent = chain[-1].pdu if chain else card.event
         pdu = self._builder.build(
             room.version, fields, [parent], lambda type_, key: state.get((type_, key))
         )
-        check_state_dependent_auth_rules(
-            pdu, lambda type_, key: events.get(state.get((type_, key), ""))
-        )
+        check_state_dependent_auth_rules(pdu, self._card_lookup(card, chain))
         now = standing(self._store, self._states, room, user_id)
-        if now.membership in ("leave", "ban") and now.event is not None:
-            raise AuthRuleError(_removed_text(now.event))
-        position = self._store.events.next_position()
+        asks = pdu.type == "m.room.member" and pdu.membership in ("join", "knock")
+        removal = pending_removal(self._store, room, user_id)
+        may_come_back = card.card.kind is CardKind.PUBLIC and asks and removal is None
+        if now.membership in ("leave", "ban") and now.event is not None and not may_come_back:
+            raise AuthRuleError(removed_text(now.event))
+        return pdu
+
+    def take(self, room: RoomRecord, pdu: Pdu) -> str:
+        """Takes an own event in: judged, or held where its past isn't here. AuthRuleError."""
+        by_card = room.kind is RoomKind.INVITED
+        position = self._store.events.next_position() if by_card else None
         outcome = self._receiver.receive_own(room, pdu, self._clock.now_ms(), position)
-        assert outcome.verdict is Verdict.HELD, "what the room lacks can't be judged"
+        if by_card:
+            assert outcome.verdict is Verdict.HELD, "what the room lacks can't be judged"
+        else:
+            _raise_unless_accepted(outcome)
         return pdu.event_id
+
+    # --- what the next own event stands on
+
+    def state_for_next(self, room: RoomRecord, user_id: str) -> StateLookup:
+        """The current state; of a room known by a card what joins are authorised by."""
+        if room.kind is RoomKind.COMPLETE:
+            return self._states.lookup(room.current_group)
+        return self._card_lookup(self._anchor(room), own_chain(self._store, room, user_id))
+
+    def members_for_next(self, room: RoomRecord) -> Mapping[str, Pdu]:
+        """user id -> membership event, likewise."""
+        if room.kind is RoomKind.COMPLETE:
+            return self._states.members(room.current_group)
+        state = self._anchor(room).state
+        return {key: pdu for (type_, key), pdu in state.items() if type_ == "m.room.member"}
+
+    def _anchor(self, room: RoomRecord) -> CheckedCard:
+        card = anchor_card(self._store, room)
+        if card is None:
+            raise RoomNotHere(f"nothing is known here yet of room {room.room_id}")
+        return card
+
+    def _card_lookup(self, card: CheckedCard, chain: list[HeldEvent]) -> StateLookup:
+        state = chain_state(card, chain)
+        events = {**card.events, **{held.pdu.event_id: held.pdu for held in chain}}
+        return lambda type_, key: events.get(state.get((type_, key), ""))
 
     # --- membership
 
@@ -206,16 +241,8 @@ class LocalRooms:
             content["is_direct"] = True
         return self.send(room_id, sender, "m.room.member", content, user_id)
 
-    def join(self, room_id: str, user_id: str) -> str:
-        """Joins at once, with no peer in reach if need be: the join's event id. Joining twice is
-        joining once. RoomNotHere: only a peer's card can help."""
-        room = self._room(room_id)
-        now = standing(self._store, self._states, room, user_id)
-        if now.membership == "join" and now.event is not None:
-            return now.event.event_id
-        return self.send(room_id, user_id, "m.room.member", {"membership": "join"}, user_id)
-
-    def _room(self, room_id: str) -> RoomRecord:
+    def room(self, room_id: str) -> RoomRecord:
+        """RoomNotHere."""
         room = self._store.rooms.get(room_id)
         if room is None:
             raise RoomNotHere(
@@ -224,7 +251,8 @@ class LocalRooms:
         return room
 
 
-def _removed_text(event: Pdu) -> str:
+def removed_text(event: Pdu) -> str:
+    """Who took this user out of a room, for them to read."""
     what = {"ban": "banned you", "leave": "revoked your invite or removed you"}
     return f"{event.sender} {what.get(event.membership or '', 'removed you')} from this room"
 

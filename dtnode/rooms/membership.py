@@ -37,12 +37,19 @@ def standing(store: Store, states: RoomStates, room: RoomRecord, user_id: str) -
     if removal is not None:
         return Standing(membership=removal.membership, event=removal, provisional=True)
     card = anchor_card(store, room)
-    latest = card.event if card is not None and card.card.kind is CardKind.INVITE else None
+    latest = None if card is None else _shown_member(card, user_id)
     for held in own_chain(store, room, user_id):
         if held.pdu.type == "m.room.member" and held.pdu.state_key == user_id:
             latest = held.pdu
     membership = None if latest is None else latest.membership
     return Standing(membership=membership, event=latest, provisional=True)
+
+
+def _shown_member(card: CheckedCard, user_id: str) -> Pdu | None:
+    """An invite is about this user; a public room's card may show how they once left it."""
+    if card.card.kind is CardKind.INVITE:
+        return card.event
+    return card.state.get(("m.room.member", user_id))
 
 
 def pending_removal(store: Store, room: RoomRecord, user_id: str) -> Pdu | None:

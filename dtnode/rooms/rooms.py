@@ -14,6 +14,7 @@ from dtnode.clock import Clock
 from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.server_names import key_from_server_name
+from dtnode.rooms.admission import Admission
 from dtnode.rooms.changes import ChangeReporter
 from dtnode.rooms.create import OwnClock
 from dtnode.rooms.explain import Explainer
@@ -59,6 +60,9 @@ class Rooms:
         self._receiver = receiver
         self._cards = CardTaker(store, self.states, receiver, keys, user_id)
         self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
+        self._admission = Admission(
+            store, self.states, receiver, self._local, signer, keys, user_id
+        )
         self.sharing = Sharing(store, self.states, self.own_name, user_id)
         self.names = Names(store, self.states, user_id)
         self.timeline = Timeline(store, self.states, self.own_name)
@@ -100,9 +104,32 @@ class Rooms:
             )
 
     def join(self, room_id: str) -> str:
+        """RoomNotHere: only a peer's card can help; NeedsCoSignature: only a member's node."""
+        with self.store.transaction():
+            return self._admission.join(room_id)
+
+    def knock(self, room_id: str, reason: str | None = None) -> str:
         """RoomNotHere: only a peer's card can help."""
         with self.store.transaction():
-            return self._local.join(room_id, self.user_id)
+            return self._admission.knock(room_id, reason)
+
+    def draft_join(self, room_id: str, authoriser: str) -> Pdu:
+        """A join that lacks nothing but the signature of `authoriser`'s server."""
+        with self.store.transaction():
+            return self._admission.draft_join(room_id, authoriser)
+
+    def take_signed_join(self, room_id: str, data: bytes) -> str:
+        """The answer to such a draft: the join's event id. PduError: it is no good."""
+        with self.store.transaction():
+            event_id = self._admission.take_signed_join(room_id, data)
+            self._complete_if_whole(self.store.rooms.by_nid(self._local.room(room_id).nid))
+        return event_id
+
+    def co_sign(self, peer: str, room_id: str, data: bytes) -> Pdu:
+        """Lets a user of the peer's into a room of which this user is a member: the join with this
+        server's signature. PduError: why not, in words for the peer."""
+        with self.store.transaction():
+            return self._admission.co_sign(peer, room_id, data, self.clock.now_ms())
 
     # --- from peers and files
 

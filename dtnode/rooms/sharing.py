@@ -15,7 +15,8 @@ from dtnode.matrix.history_visibility import server_may_read, visibility_of
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.cards import make_card
-from dtnode.rooms.membership import is_removal, standing
+from dtnode.rooms.join_rules import RESTRICTED, authorisers, join_rule, lets_server_in
+from dtnode.rooms.membership import is_removal, own_chain, standing
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store, StoredEvent
 from dtnode.wire.messages import CardKind, RoomCard, Tips, Want
@@ -25,6 +26,7 @@ MAX_DIFFERENCE = 20_000  # events queued for a peer at once; the rest follows af
 MAX_TIPS = 200  # named in one message; more are found by the walk from the others
 _WHOLE_ROOM = 2**62  # no limit: which events a server may have must be known exactly
 _LOCATOR_STEPS = 24  # exponential steps back: reaches 2**24 levels
+_MAX_OWN_USERS = 10  # of a peer's, shown to it in a card; dtnode's have one
 _MAX_REMOVALS_IN_A_ROW = 50  # kick, ban, unban, ban ...: followed back this far
 
 
@@ -55,20 +57,29 @@ class Sharing:
         for room in self._store.rooms:
             if room.kind is RoomKind.INVITED:
                 found |= self._store.rooms.servers_of_cards(room.nid)
-            for user_id, event in self._states.members(room.current_group).items():
-                server = server_name_of(user_id)
-                if event.membership in ("join", "invite", "knock") or (
-                    is_removal(event)
-                    and not self._is_told(server, event.event_id)
-                    and self._took_part(event)
+            table = self._states.member_table(room.current_group)
+            found |= table.joined_servers
+            for user_id, member in table.by_user.items():
+                if member.membership in ("invite", "knock") or (
+                    member.membership in ("leave", "ban")
+                    and self._must_be_told(room, user_id, member.sender)
                 ):
-                    found.add(server)
+                    found.add(server_name_of(user_id))
         for peer in self._store.peers.all():
             if peer.added:
                 found.add(peer.server_name)
             if peer.blocked:
                 found.discard(peer.server_name)
         return frozenset(found - {self._own_name})
+
+    def _must_be_told(self, room: RoomRecord, user_id: str, sender: str) -> bool:
+        """Whether a member who is out, by whom so ever, still has to learn of being removed."""
+        if sender == user_id:
+            return False
+        event = self._states.event(room.current_group, "m.room.member", user_id)
+        assert event is not None, "who has left has a membership event"
+        server = server_name_of(user_id)
+        return not self._is_told(server, event.event_id) and self._took_part(event)
 
     def is_shared(self, room: RoomRecord, peer: str) -> bool:
         """Whether the peer takes part in the room, as this node sees it."""
@@ -166,7 +177,21 @@ class Sharing:
 
     def offer(self, peer: str, room: RoomRecord) -> tuple[str, ...]:
         """Own unjudged events for a peer that, by the card, is in the room."""
-        return tuple(self._unjudged_own(room, peer)) if self.is_shared(room, peer) else ()
+        if not self.is_shared(room, peer) and not self._takes_knock(room, peer):
+            return ()
+        return tuple(self._unjudged_own(room, peer))
+
+    def _takes_knock(self, room: RoomRecord, peer: str) -> bool:
+        """Whether the peer is a member, by the card, of a room that this user has asked to be let
+        into (or doesn't ask any more)."""
+        return (
+            room.kind is RoomKind.INVITED
+            and peer in self._store.rooms.servers_of_cards(room.nid)
+            and any(
+                held.pdu.membership == "knock"
+                for held in own_chain(self._store, room, self._user_id)
+            )
+        )
 
     # --- answering wants
 
@@ -227,13 +252,14 @@ class Sharing:
         if room is None:
             return []
         shared = self.is_shared(room, peer)
+        passes_held = shared or self._takes_knock(room, peer)
         stored: list[StoredEvent] = []
         found: list[tuple[str, bytes]] = []
         for event_id in event_ids:
             event = self._store.events.get(event_id)
             if event is not None and event.room_nid == room.nid:
                 stored.append(event)
-            elif shared and (held := self._held(room, event_id)) is not None:
+            elif passes_held and (held := self._held(room, event_id)) is not None:
                 found.append((event_id, held.pdu.canonical()))
         nids = [event.nid for event in stored]
         allowed = set(nids if shared else self._left_to(room, peer, nids))
@@ -300,17 +326,29 @@ class Sharing:
         members = self._states.members_of_server(room.current_group, peer).values()
         return [event for event in members if is_removal(event)]
 
-    def public_card(self, room_id: str) -> RoomCard | None:
-        """For anyone this node talks to who knows the room's id; None if the room isn't public."""
+    def public_card(self, room_id: str, peer: str) -> RoomCard | None:
+        """For a peer who knows the id of a room that its users may join, or ask to; None where they
+        may not. A restricted room's is for members of the rooms it admits alone."""
         room = self._store.rooms.get(room_id)
         if room is None or room.kind is not RoomKind.COMPLETE:
             return None
-        rules = self._states.content(room.current_group, "m.room.join_rules")
-        extremities = self._store.rooms.forward_extremities(room.nid)
-        event = self._store.events.by_nid(max(extremities, default=0))
-        if rules.get("join_rule") != "public" or event is None:
+        look = self._states.lookup(room.current_group)
+        rule = join_rule(room.version, look)
+        if rule == "invite" or not self._states.acl_allows(room.current_group, peer):
             return None
-        return make_card(self._store, self._states, room, event, CardKind.PUBLIC)
+        if rule == "restricted" and not lets_server_in(self._store, self._states, look, peer):
+            return None
+        event = self._store.events.by_nid(
+            max(self._store.rooms.forward_extremities(room.nid), default=0)
+        )
+        if event is None:
+            return None
+        users = sorted(self._states.members_of_server(event.after, peer))[:_MAX_OWN_USERS]
+        if rule in RESTRICTED:
+            members = self._states.members(event.after)
+            users += authorisers(self._states.lookup(event.after), members, self._user_id)
+        also = [("m.room.member", user_id) for user_id in users]
+        return make_card(self._store, self._states, room, event, CardKind.PUBLIC, also)
 
     # --- acknowledgements
 

@@ -31,15 +31,22 @@ class SentCard:
     attempts: int = 0
 
 
+@dataclass(slots=True)
+class _Request:
+    """For the card of a room to join or knock at. due: when it is sent again."""
+
+    due: float
+    attempts: int = 0
+
+
 class Cards:
-    """refused: cards of the peer's that were no good. requests: public rooms whose card the peer
-    was asked for -> until when an answer is expected."""
+    """refused: cards of the peer's that were no good."""
 
     def __init__(self) -> None:
         self._flying: dict[CardKey, SentCard] = {}
         self._given_up: set[CardKey] = set()
         self._taken: OrderedDict[tuple[str, str, bytes], None] = OrderedDict()
-        self.requests: dict[str, float] = {}
+        self._requests: dict[str, _Request] = {}
         self.refused = 0
 
     def __len__(self) -> int:
@@ -70,14 +77,35 @@ class Cards:
         """Whether it was waited for."""
         return self._flying.pop(key, None) is not None
 
+    def ask(self, room_id: str, due: float) -> None:
+        """The peer is asked for a room's card."""
+        self._requests[room_id] = _Request(due)
+
+    def none_there(self, room_id: str) -> None:
+        """The peer has no card of that room for us."""
+        self._requests.pop(room_id, None)
+
     def dues(self) -> list[float]:
-        return [*(sent.due for sent in self._flying.values()), *self.requests.values()]
+        flying = (sent.due for sent in self._flying.values())
+        return [*flying, *(request.due for request in self._requests.values())]
+
+    def ask_again(self, now: float, timeout_s: float) -> list[str]:
+        """Ids of rooms to ask for again now. One asked for too often is given up."""
+        again: list[str] = []
+        for room_id, request in list(self._requests.items()):
+            if request.due > now:
+                continue
+            request.attempts += 1
+            if request.attempts >= MAX_ATTEMPTS:
+                del self._requests[room_id]
+                continue
+            request.due = retry_at(now, timeout_s, request.attempts)
+            again.append(room_id)
+        return again
 
     def overdue(self, now: float, timeout_s: float) -> list[RoomCard]:
         """Cards to send again now. One sent too often is given up for this contact: it is owed
-        still, and the next one begins with it. Requests nobody answered are forgotten."""
-        for room_id in [room_id for room_id, due in self.requests.items() if due <= now]:
-            del self.requests[room_id]
+        still, and the next one begins with it."""
         again: list[RoomCard] = []
         for key, sent in list(self._flying.items()):
             if sent.due > now:
@@ -92,9 +120,10 @@ class Cards:
         return again
 
     def is_worth_a_look(self, card: RoomCard) -> bool:
-        """Whether to verify a card that came. A public room's answers the request for it."""
-        if card.kind is CardKind.PUBLIC and self.requests.pop(card.room_id, None) is None:
-            return False
+        """Whether to verify a card that came. A room's that may be joined answers the request for
+        it, also where it is the same again."""
+        if card.kind is CardKind.PUBLIC:
+            return self._requests.pop(card.room_id, None) is not None
         key = (card.room_id, card.event_id, card.state_hash)
         if key in self._taken:
             return False

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dtnode.wire.messages import Message, RoomCard, Tips, Want
+from dtnode.wire.messages import (
+    JoinRefused,
+    JoinRequest,
+    JoinSigned,
+    Message,
+    RoomCard,
+    Tips,
+    Want,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +86,24 @@ class OweCards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakePublicCard:
-    """A public room's card, if it is one -> PeerSync.public_card_made."""
+    """The card of a room that the peer's users may join or knock at, if it is one ->
+    PeerSync.public_card_made."""
 
     room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoSign:
+    """Let a user of the peer's in by signing their join, or not -> PeerSync.co_signed."""
+
+    request: JoinRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinAnswered:
+    """The peer has signed an own join, or says why not."""
+
+    answer: JoinSigned | JoinRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +148,8 @@ Effect = (
     | TakeCard
     | OweCards
     | MakePublicCard
+    | CoSign
+    | JoinAnswered
     | Delivered
     | CardDelivered
     | NotFound

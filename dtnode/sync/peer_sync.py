@@ -21,9 +21,11 @@ from dtnode.sync.cards import MAX_REFUSED, Cards, card_bytes
 from dtnode.sync.effects import (
     CardDelivered,
     Compare,
+    CoSign,
     Delivered,
     Effect,
     Ingest,
+    JoinAnswered,
     Load,
     MakePublicCard,
     NotFound,
@@ -35,6 +37,7 @@ from dtnode.sync.effects import (
     TakeCard,
     TellTips,
 )
+from dtnode.sync.joins import Joins
 from dtnode.sync.outbox import InFlight, Outbox
 from dtnode.sync.timing import (
     MAX_ATTEMPTS,
@@ -53,6 +56,9 @@ from dtnode.wire.messages import (
     CardKind,
     CardRequest,
     Events,
+    JoinRefused,
+    JoinRequest,
+    JoinSigned,
     Message,
     NotHere,
     Ping,
@@ -89,6 +95,7 @@ class PeerSync:
         self._outbox = Outbox()
         self._wants = Wants()
         self._cards = Cards()
+        self._joins = Joins()
         self._next_batch = 1
         self._batch_bytes = batch_bytes(info)
         self._window_bytes = window_bytes(info)
@@ -141,8 +148,14 @@ class PeerSync:
         return self._fill()
 
     def request_card(self, room_id: str, now: float) -> list[Effect]:
-        self._cards.requests[room_id] = now + self._timeout(_SMALL_BYTES)
+        self._cards.ask(room_id, now + self._timeout(_SMALL_BYTES))
         return [Send(message=CardRequest(room_id=room_id))]
+
+    def request_join(self, room_id: str, event_id: str, pdu: bytes, now: float) -> list[Effect]:
+        """Has the peer sign an own join, which names a user of its own."""
+        request = JoinRequest(room_id=room_id, event_id=event_id, pdu=pdu)
+        self._joins.ask(request, now + self._timeout(len(pdu)))
+        return [Send(message=request)]
 
     def want(
         self,
@@ -175,6 +188,7 @@ class PeerSync:
         return (
             not self.lacks()
             and not len(self._cards)
+            and not len(self._joins)
             and self._wants.next_due() is None
             and all(room.ask_at is None for room in self._rooms.values())
         )
@@ -232,7 +246,7 @@ class PeerSync:
         return [Serve(want=message)]
 
     def _on_not_here(self, message: NotHere) -> list[Effect]:
-        self._cards.requests.pop(message.room_id, None)
+        self._cards.none_there(message.room_id)
         if not message.event_ids:  # the room isn't there at all
             self._outbox.forget(message.room_id)
         self._wants.not_there(message.room_id, message.event_ids)
@@ -252,6 +266,12 @@ class PeerSync:
         done = CardDelivered(room_id=message.room_id, event_id=message.event_id)
         return [done] if len(self._cards) else [done, OweCards()]
 
+    def _on_join_request(self, request: JoinRequest) -> list[Effect]:
+        return [CoSign(request=request)]
+
+    def _on_join_answer(self, answer: JoinSigned | JoinRefused) -> list[Effect]:
+        return [JoinAnswered(answer=answer)] if self._joins.answered(answer.event_id) else []
+
     def _on_ping(self, message: Ping) -> list[Effect]:
         return [Send(message=Ping(reply=False))] if message.reply else []
 
@@ -264,6 +284,9 @@ class PeerSync:
         RoomCard: _on_card,
         CardRequest: _on_card_request,
         CardAck: _on_card_ack,
+        JoinRequest: _on_join_request,
+        JoinSigned: _on_join_answer,
+        JoinRefused: _on_join_answer,
         Ping: _on_ping,
     }
 
@@ -387,13 +410,18 @@ class PeerSync:
             return [Send(message=NotHere(room_id=room_id, event_ids=()))]
         return self.owe_cards([card], now)
 
+    def co_signed(self, request: JoinRequest, signed: bytes | None, reason: str) -> list[Effect]:
+        """Answer to CoSign: the join with this node's signature, or why not. LimitError: a flood of
+        joins that are no good."""
+        return [Send(message=self._joins.answer(request, signed, reason))]
+
     # --- time
 
     def next_wake_at(self) -> float:
         """When `wake` must be called, whatever happens until then."""
         dues = [self._pinged_at + QUIET_S, self._dead_at()]
         dues += [sent.due for sent in self._outbox.in_flight.values()]
-        dues += self._cards.dues()
+        dues += [*self._cards.dues(), *self._joins.dues()]
         dues += [room.ask_at for room in self._rooms.values() if room.ask_at is not None]
         want_due = self._wants.next_due()
         return min(dues if want_due is None else [*dues, want_due])
@@ -411,6 +439,9 @@ class PeerSync:
             return [PeerClosed(reason="events were never acknowledged")]
         effects += [Send(message=_events(sent)) for sent in batches]
         effects += [Send(message=card) for card in self._cards.overdue(now, self._timeout(0))]
+        for room_id in self._cards.ask_again(now, self._timeout(0)):
+            effects.append(Send(message=CardRequest(room_id=room_id)))
+        effects += [Send(message=join) for join in self._joins.overdue(now, self._timeout(0))]
         return effects + self._ask_tips_again(now) + self._want_again(now) + self._fill()
 
     def _ask_tips_again(self, now: float) -> list[Effect]:

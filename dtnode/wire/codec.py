@@ -24,6 +24,9 @@ from dtnode.wire.messages import (
     CardKind,
     CardRequest,
     Events,
+    JoinRefused,
+    JoinRequest,
+    JoinSigned,
     Message,
     NotHere,
     Ping,
@@ -316,6 +319,9 @@ _LAYOUTS: Final = (
     _layout(8, CardAck, room_id=_ID, event_id=_ID),
     _layout(9, Ping, reply=_flag),
     _layout(10, Bye, reason=_line(limits.MAX_REASON_BYTES)),
+    _layout(11, JoinRequest, room_id=_ID, event_id=_ID, pdu=_PDU),
+    _layout(12, JoinSigned, room_id=_ID, event_id=_ID, pdu=_PDU),
+    _layout(13, JoinRefused, room_id=_ID, event_id=_ID, reason=_line(limits.MAX_REASON_BYTES)),
 )
 """Type numbers are for ever: a field or a meaning changes only with WIRE_VERSION."""
 

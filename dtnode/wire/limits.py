@@ -63,7 +63,7 @@ STATE_HASH_BYTES = 32
 """SHA-256."""
 
 MAX_REASON_BYTES = 200
-"""A Bye's reason: one line of a log."""
+"""A Bye's or JoinRefused's reason: one line."""
 
 MAX_CBOR_ITEMS = 2_304
 """CBOR items in one message: the largest is a RoomCard (1,000 PDUs, 1,000 ids of state, 250 servers

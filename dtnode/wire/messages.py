@@ -91,12 +91,14 @@ class CardKind(enum.IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomCard:
     """What a server outside a room needs to check, from the root, an invite to it, its removal, or
-    a public room it may join (DESIGN section 7).
+    a room that its users may join or ask to be let into (DESIGN section 7).
 
-    event_id: the invite or removal; for PUBLIC cards the latest event of the sender's (the join's
-    parent). pdus: that event, the state worth knowing and all their auth chains, parents first.
-    state: the event ids of those that are the room's state before that event, as the sender sees
-    it. state_hash: 32 bytes, SHA-256 of the full such state (the form of `state_before` in audits).
+    event_id: the invite or removal; for PUBLIC cards the latest event of the sender's (the parent
+    of a join or knock). pdus: that event, the state worth knowing and all their auth chains,
+    parents first. state: the event ids of those that are the room's state before that event (for
+    PUBLIC cards after it, with the receiver's own users and members who may let them in), as the
+    sender sees it. state_hash: 32 bytes, SHA-256 of the full such state (the form of `state_before`
+    in audits).
     servers: servers with joined members.
     """
 
@@ -112,7 +114,7 @@ class RoomCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardRequest:
-    """Asks for the PUBLIC card of a room, by someone who knows its id."""
+    """Asks for the PUBLIC card of a room to join or to knock at, by someone who knows its id."""
 
     room_id: str
 
@@ -123,6 +125,37 @@ class CardAck:
 
     room_id: str
     event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """Sign this join too: its sender is in a room whose members the restricted room `room_id` lets
+    in, and it names a user of the receiver's in `join_authorised_via_users_server`.
+
+    event_id: of `pdu`, which a further signature doesn't change. Asking twice means the same.
+    """
+
+    room_id: str
+    event_id: str
+    pdu: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinSigned:
+    """Answer to a JoinRequest: the join with both signatures. It counts where it was signed."""
+
+    room_id: str
+    event_id: str
+    pdu: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRefused:
+    """Answer to a JoinRequest; `reason` is one short line for the person who asked."""
+
+    room_id: str
+    event_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,4 +172,18 @@ class Bye:
     reason: str
 
 
-Message = Tips | Events | Ack | Want | NotHere | RoomCard | CardRequest | CardAck | Ping | Bye
+Message = (
+    Tips
+    | Events
+    | Ack
+    | Want
+    | NotHere
+    | RoomCard
+    | CardRequest
+    | CardAck
+    | JoinRequest
+    | JoinSigned
+    | JoinRefused
+    | Ping
+    | Bye
+)

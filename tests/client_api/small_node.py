@@ -74,7 +74,7 @@ class SmallNode:
             return await self.run(lambda: self.rooms.join(room_id))
         except RoomNotHere:
             for other in self.others:
-                card = other.rooms.sharing.public_card(room_id)
+                card = other.rooms.sharing.public_card(room_id, self.server_name)
                 if card is not None:
                     self.rooms.take_card(card, source=other.server_name)
             return await self.run(lambda: self.rooms.join(room_id))

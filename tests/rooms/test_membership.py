@@ -214,7 +214,7 @@ def test_public_join_by_card(version: str) -> None:
     alice.say(room_id, "welcome")
     with pytest.raises(RoomNotHere):
         bob.rooms.join(room_id)
-    card = alice.rooms.sharing.public_card(room_id)
+    card = alice.rooms.sharing.public_card(room_id, bob.server)
     assert card is not None
     assert bob.rooms.take_card(card, source=alice.server)
     assert not bob.rooms.take_card(card, source=alice.server)
@@ -231,7 +231,7 @@ def test_public_join_by_card(version: str) -> None:
 def test_public_rejoin_after_leaving() -> None:
     alice, bob = Node("alice"), Node("bob")
     room_id = alice.create(public=True)
-    card = alice.rooms.sharing.public_card(room_id)
+    card = alice.rooms.sharing.public_card(room_id, bob.server)
     assert card is not None
     bob.rooms.take_card(card, source=alice.server)
     bob.rooms.join(room_id)

@@ -33,7 +33,7 @@ def assert_learns_nothing(node: Node, room_id: str, stranger: str) -> None:
         comparison = sharing.compare(stranger, claimed)
         assert (comparison.to_send, comparison.unknown, comparison.cut) == ((), (), False)
     assert sharing.cards_for(stranger) == []
-    assert sharing.public_card(room_id) is None
+    assert sharing.public_card(room_id, stranger) is None
     assert sharing.shared_rooms(stranger) == []
     assert stranger not in sharing.known_servers()
 

@@ -16,7 +16,15 @@ from dtnode.link_info import LinkInfo
 from dtnode.sync import PeerSync
 from dtnode.sync import effects as fx
 from dtnode.wire.codec import decode_message, encode_message
-from dtnode.wire.messages import CardKind, Message, RoomCard, RoomKind, Tips
+from dtnode.wire.messages import (
+    CardKind,
+    JoinRefused,
+    JoinSigned,
+    Message,
+    RoomCard,
+    RoomKind,
+    Tips,
+)
 
 ROOM = "!room"
 LOSSY = LinkInfo(mtu_bytes=1500, reliable=False)
@@ -115,6 +123,9 @@ class Node:
     not_found: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     owed: list[RoomCard] = field(default_factory=list)
     cards: list[RoomCard] = field(default_factory=list)
+    signs: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    answers: list[JoinSigned | JoinRefused] = field(default_factory=list)
     closed: str | None = None
 
     def room(self, room_id: str = ROOM) -> Dag:
@@ -188,6 +199,12 @@ class Node:
                 return sync.owe_cards(self.owed, now)
             case fx.MakePublicCard(room_id=room_id):
                 return sync.public_card_made(room_id, None, now)
+            case fx.CoSign(request=request):
+                self.asked.append(request.event_id)
+                signed = request.pdu + b" signed" if request.event_id in self.signs else None
+                return sync.co_signed(request, signed, "" if signed else "not\nfor you")
+            case fx.JoinAnswered(answer=answer):
+                self.answers.append(answer)
             case fx.Delivered(event_ids=event_ids):
                 self.delivered.update(event_ids)
             case fx.CardDelivered(event_id=event_id):

@@ -24,6 +24,9 @@ from dtnode.wire.messages import (
     CardKind,
     CardRequest,
     Events,
+    JoinRefused,
+    JoinRequest,
+    JoinSigned,
     Message,
     NotHere,
     Ping,
@@ -93,6 +96,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(card, st.integers(0, 3), st.sampled_from(CardKind)),
     st.builds(CardRequest, room_id=ROOMS),
     st.builds(CardAck, room_id=ROOMS, event_id=IDS),
+    st.builds(JoinRequest, room_id=ROOMS, event_id=IDS, pdu=st.just(b"{}")),
+    st.builds(JoinSigned, room_id=ROOMS, event_id=IDS, pdu=st.just(b"{}")),
+    st.builds(JoinRefused, room_id=ROOMS, event_id=IDS, reason=st.just("no")),
     st.builds(Ping, reply=FLAGS),
 )
 

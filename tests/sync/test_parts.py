@@ -174,9 +174,11 @@ def test_cards_taken_are_remembered_up_to_a_bound() -> None:
 
 def test_a_request_nobody_answers_is_forgotten() -> None:
     cards = Cards()
-    cards.requests["!card0"] = 5.0
+    cards.ask("!card0", 5.0)
     assert cards.dues() == [5.0]
-    cards.overdue(6.0, 1.0)
+    asked_again = [room for second in range(1_000) for room in cards.ask_again(second, 1.0)]
+    assert asked_again == ["!card0"] * (MAX_ATTEMPTS - 1)
+    assert cards.dues() == []
     assert not cards.is_worth_a_look(card(0, CardKind.PUBLIC))
 
 

@@ -20,6 +20,9 @@ from dtnode.wire.messages import (
     CardKind,
     CardRequest,
     Events,
+    JoinRefused,
+    JoinRequest,
+    JoinSigned,
     Message,
     NotHere,
     Ping,
@@ -75,6 +78,9 @@ messages: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(CardRequest, room_id=ids),
     st.builds(CardAck, room_id=ids, event_id=ids),
+    st.builds(JoinRequest, room_id=ids, event_id=ids, pdu=pdus),
+    st.builds(JoinSigned, room_id=ids, event_id=ids, pdu=pdus),
+    st.builds(JoinRefused, room_id=ids, event_id=ids, reason=printable),
     st.builds(Ping, reply=st.booleans()),
     st.builds(Bye, reason=printable),
 )
@@ -102,6 +108,7 @@ def test_round_trip(message: Message) -> None:
 
 def test_every_message_has_a_strategy_above() -> None:
     made = {Tips, Events, Ack, Want, NotHere, RoomCard, CardRequest, CardAck, Ping, Bye}
+    made |= {JoinRequest, JoinSigned, JoinRefused}
     assert made == set(get_args(Message))
 
 
@@ -261,7 +268,7 @@ def test_text_that_is_no_text() -> None:
         (b"\x01", "not an array of version"),
         (cbor2.dumps([2, 9, True]), "wire version 2, this node speaks 1"),
         (cbor2.dumps([True, 9, True]), "wire version True"),
-        (cbor2.dumps([1, 11, True]), "type 11 is unknown"),
+        (cbor2.dumps([1, 14, True]), "type 14 is unknown"),
         (cbor2.dumps([1, True, True]), "type True is unknown"),
         (cbor2.dumps([1, [9], True]), "is unknown"),
         (cbor2.dumps([1, 9]), "Ping has 0 fields, 1 are expected"),
