@@ -10,12 +10,37 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from dtnode.errors import StoreError
 from dtnode.store.schema import APPLICATION_ID, MIGRATIONS
 
 _BUSY_TIMEOUT_S = 5.0  # a reader's checkpoint or a backup may hold a lock that long
 _CACHE_KIB = 8_192  # page cache; the node's target is 64 MiB in all
+
+
+class _Cursor(sqlite3.Cursor):
+    """Damage is met while rows are read, too: it is told in the same words there."""
+
+    path: Path | None
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # sqlite3's is its own iterator
+        try:
+            yield from iter(super().__next__, None)
+        except sqlite3.Error as exc:
+            raise _as_store_error(exc, self.path) from exc
 
 
 class Database:
@@ -183,8 +208,10 @@ class Database:
 
     def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
         self._check_not_lost()
+        cursor = self._conn.cursor(_Cursor)
+        cursor.path = self.path
         try:
-            return self._conn.execute(sql, parameters)
+            return cursor.execute(sql, parameters)
         except sqlite3.Error as exc:
             raise _as_store_error(exc, self.path) from exc
 

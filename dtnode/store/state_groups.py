@@ -84,8 +84,12 @@ class StateGroups:
         row = self._db.execute(
             "SELECT base_group, hops, delta FROM state_groups WHERE group_nid = ?", (group,)
         ).fetchone()
-        if row is None:
-            raise StoreError(f"state group {group} is missing: the store is damaged")
+        if row is None or not 0 <= row[0] < group:  # a ring would be followed for ever
+            what = "is missing" if row is None else "stands on none before it"
+            raise StoreError(
+                f"state group {group} {what}: the store is damaged. Stop the node and run: dtnode"
+                " check"
+            )
         intern = sys.intern  # the states in memory have most of their keys and ids in common
         delta = {
             (intern(type_), intern(key)): None if event_id is None else intern(event_id)

@@ -12,6 +12,7 @@ from dtnode.store.compaction import Compacted, compact
 from dtnode.store.database import Database
 from dtnode.store.events import Events
 from dtnode.store.held import Held
+from dtnode.store.inspection import Inspection
 from dtnode.store.peers import Peers
 from dtnode.store.rooms import RoomTable
 from dtnode.store.state_groups import StateGroups
@@ -36,6 +37,7 @@ class Store:
         self.held = Held(self._db)
         self.peers = Peers(self._db)
         self.client_values = ClientValues(self._db)
+        self.inspection = Inspection(self._db)
         if not read_only:
             self._check_after_crash()
 

@@ -1,0 +1,149 @@
+"""What `dtnode check` reads: rows as they lie in the file, and what the tables say of each other.
+
+Nothing here trusts what it reads or repairs anything; dtnode.rooms.verify judges events again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from typing import NamedTuple
+
+from dtnode.errors import StoreError
+from dtnode.store.database import Database
+
+_MAX_DAMAGES = 100  # of one kind told: beyond that the file is lost anyway
+
+
+class StoredRow(NamedTuple):
+    """One row of `events`; see dtnode.store.events.StoredEvent. pdu: the bytes, not parsed."""
+
+    nid: int
+    event_id: str
+    topo: int
+    ts: int
+    rejected: bool
+    redacted: bool
+    before: int
+    after: int
+    parents: tuple[int, ...]
+    sender_server: str
+    pdu: bytes
+
+
+class HeldRow(NamedTuple):
+    """One row of `held`. missing: the ids it is said to wait for."""
+
+    event_id: str
+    redacted: bool
+    pdu: bytes
+    missing: frozenset[str]
+
+
+class Inspection:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def damage(self) -> list[str]:
+        """What SQLite itself finds wrong, and rows that refer to nothing. Reads the whole file."""
+        found: list[str] = []
+        for look in (self._damaged_pages, self._lost_references, self._double_positions):
+            try:
+                found += look()
+            except (StoreError, sqlite3.Error) as exc:
+                found.append(str(exc))
+        return found
+
+    def _damaged_pages(self) -> list[str]:
+        rows = self._db.execute(f"PRAGMA integrity_check({_MAX_DAMAGES})").fetchall()
+        found = [str(row[0]) for row in rows if row[0] != "ok"]
+        for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check").fetchall():
+            found.append(f"row {rowid} of {table} refers to a row of {parent} that isn't there")
+        return found[:_MAX_DAMAGES]
+
+    def _lost_references(self) -> list[str]:
+        found = []
+        for table in ("tips", "forward_extremities", "peer_frontier"):
+            rows = self._db.execute(
+                f"SELECT t.room_nid, t.event_nid FROM {table} t LEFT JOIN events e"  # noqa: S608
+                " ON e.event_nid = t.event_nid AND e.room_nid = t.room_nid"
+                " WHERE e.event_nid IS NULL LIMIT ?",
+                (_MAX_DAMAGES,),
+            ).fetchall()
+            found += [f"{table} of room {room} name event {nid}, not there" for room, nid in rows]
+        rows = self._db.execute(
+            "SELECT g.group_nid, g.base_group FROM state_groups g LEFT JOIN state_groups b"
+            " ON b.group_nid = g.base_group WHERE g.base_group >= g.group_nid"
+            " OR (g.base_group != 0 AND b.group_nid IS NULL) LIMIT ?",
+            (_MAX_DAMAGES,),
+        ).fetchall()
+        return found + [f"state group {group} stands on {base}, not there" for group, base in rows]
+
+    def _double_positions(self) -> list[str]:
+        """Clients count by them: one given twice would hide an event."""
+        rows = self._db.execute(
+            "SELECT p, count(*) FROM (SELECT position AS p FROM events WHERE position IS NOT NULL"
+            " UNION ALL SELECT position FROM held WHERE position IS NOT NULL"
+            " UNION ALL SELECT position FROM cards) GROUP BY p HAVING count(*) > 1 LIMIT ?",
+            (_MAX_DAMAGES,),
+        ).fetchall()
+        return [f"position {position} was given {times} times" for position, times in rows]
+
+    def count_events(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    def rows(self, room_nid: int, after_nid: int, limit: int) -> list[StoredRow]:
+        """The room's judged events over a number, in rising number: the order of judging."""
+        found = self._db.execute(
+            "SELECT event_nid, event_id, topo, ts, rejected, redacted, before_group, after_group,"
+            " parents, sender_server, pdu FROM events WHERE room_nid = ? AND event_nid > ?"
+            " ORDER BY event_nid LIMIT ?",
+            (room_nid, after_nid, limit),
+        ).fetchall()
+        return [
+            StoredRow(
+                nid=nid,
+                event_id=event_id,
+                topo=topo,
+                ts=ts,
+                rejected=bool(rejected),
+                redacted=bool(redacted),
+                before=before,
+                after=after,
+                parents=_numbers(parents),
+                sender_server=sender_server,
+                pdu=bytes(pdu),
+            )
+            for (
+                nid,
+                event_id,
+                topo,
+                ts,
+                rejected,
+                redacted,
+                before,
+                after,
+                parents,
+                sender_server,
+                pdu,
+            ) in found
+        ]
+
+    def held_rows(self, room_nid: int) -> list[HeldRow]:
+        found = self._db.execute(
+            "SELECT event_id, redacted, pdu, (SELECT group_concat(missing_id, ' ') FROM"
+            " held_missing m WHERE m.held_nid = h.held_nid) FROM held h WHERE room_nid = ?"
+            " ORDER BY held_nid",
+            (room_nid,),
+        ).fetchall()
+        return [
+            HeldRow(event_id, bool(redacted), bytes(pdu), frozenset((missing or "").split()))
+            for event_id, redacted, pdu, missing in found
+        ]
+
+
+def _numbers(data: bytes) -> tuple[int, ...]:
+    """8 bytes each; what is over counts as one that no event has."""
+    whole = len(data) // 8
+    numbers = struct.unpack(f"<{whole}q", data[: 8 * whole])
+    return numbers if len(data) == 8 * whole else (*numbers, -1)
