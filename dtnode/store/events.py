@@ -184,14 +184,15 @@ class Events:
         ).fetchall()
         self._absent = wanted.difference(row[0] for row in rows)
 
-    def read_fields(self, event_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """event id -> its JSON, for many at once of which little is wanted: nothing is cached."""
+    def read_fields(self, event_ids: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(event id, its JSON), for many of which little is wanted: nothing is cached."""
         self.flush()
         rows = self._db.execute(
             "SELECT event_id, pdu FROM events WHERE event_id IN (SELECT value FROM json_each(?))",
             (orjson.dumps(list(event_ids)).decode(),),
         )
-        return {event_id: json.loads(pdu) for event_id, pdu in rows}
+        for event_id, pdu in rows:
+            yield event_id, json.loads(pdu)
 
     def by_nid(self, nid: int) -> StoredEvent | None:
         return self._pending_nids.get(nid) or self._one("event_nid = ?", nid)

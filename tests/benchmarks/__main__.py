@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 
 from tests.benchmarks.ingest import age_table, ingest_table
+from tests.benchmarks.large import large_tables
 from tests.benchmarks.nodes import catch_up_table, send_table
 from tests.benchmarks.process import process_table
 from tests.benchmarks.report import Table, machine
@@ -23,6 +24,7 @@ FULL: Mapping[str, Benchmark] = {
     "small": lambda: [small_table()],
     "nodes": lambda: [catch_up_table(), send_table()],
     "process": lambda: [process_table()],
+    "large": lambda: large_tables(),
 }
 
 QUICK: Mapping[str, Benchmark] = {
@@ -31,6 +33,7 @@ QUICK: Mapping[str, Benchmark] = {
     "small": lambda: [small_table(budget_s=0.001)],
     "nodes": lambda: [catch_up_table(messages=5, repeats=1), send_table(messages=3)],
     "process": lambda: [process_table(messages=5, repeats=1)],
+    "large": lambda: large_tables(((60, 3), (80, 20)), repeats=1, starts=1),
 }
 
 

@@ -30,14 +30,14 @@ def process_table(messages: int = 10_000, repeats: int = 7) -> Table:
         _fill(folder, messages)
         starts = []
         for _ in range(repeats):
-            with _running(folder) as (_process, start_s):
+            with running(folder) as (_process, start_s):
                 starts.append(start_s)
-        with _running(folder) as (process, _start_s):
-            idle_kib = _resident_kib(process.pid)
-            _command(folder, "room", "create", "Boat")
-            status = [seconds(lambda: _command(folder, "status")) for _ in range(repeats)]
-            send = [seconds(lambda: _command(folder, "send", "Boat", "hi")) for _ in range(repeats)]
-            version = [seconds(lambda: _command(folder, "--version")) for _ in range(repeats)]
+        with running(folder) as (process, _start_s):
+            idle_kib = resident_kib(process.pid)
+            command(folder, "room", "create", "Boat")
+            status = [seconds(lambda: command(folder, "status")) for _ in range(repeats)]
+            send = [seconds(lambda: command(folder, "send", "Boat", "hi")) for _ in range(repeats)]
+            version = [seconds(lambda: command(folder, "--version")) for _ in range(repeats)]
     return Table(
         title="The node as a process",
         columns=("what", "value"),
@@ -58,12 +58,12 @@ def _fill(folder: DataFolder, messages: int) -> None:
     node.store.close()
 
 
-def _command(folder: DataFolder, *args: str) -> None:
+def command(folder: DataFolder, *args: str) -> None:
     subprocess.run(_argv(folder, *args), check=True, env=_environment(), stdout=subprocess.DEVNULL)
 
 
 @contextmanager
-def _running(folder: DataFolder) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def running(folder: DataFolder) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """(process, seconds until it said that it is ready)"""
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -84,7 +84,7 @@ def _running(folder: DataFolder) -> Iterator[tuple[subprocess.Popen[bytes], floa
         process.stdout.close()  # type: ignore[union-attr]
 
 
-def _resident_kib(pid: int) -> int:
+def resident_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
