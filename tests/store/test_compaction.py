@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from samples import add_event, add_room
+from tests.store.samples import add_event, add_room
 
 from dtnode.errors import StoreError
 from dtnode.store import Store

@@ -23,7 +23,7 @@ def applied(state: dict[Key, str], delta: dict[Key, str | None]) -> dict[Key, st
 
 def reread(store: Store, group: int) -> dict[Key, str]:
     """As a node that was started again reads it."""
-    store.state_groups._forget()
+    store.state_groups.forget()
     return dict(store.state_groups.state(group))
 
 
@@ -112,7 +112,7 @@ def test_origins_of_new_groups_are_known() -> None:
     first = store.state_groups.derive(EMPTY_GROUP, {("a", ""): "$1"})
     second = store.state_groups.derive(first, {("a", ""): "$1", ("b", ""): "$2"})
     assert store.state_groups.origin(second) == (first, {("b", ""): "$2"})
-    store.state_groups._forget()
+    store.state_groups.forget()
     assert store.state_groups.origin(second) is None
 
 
