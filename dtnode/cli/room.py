@@ -26,6 +26,16 @@ user_argument = click.argument("user", metavar="USER")
 reason_option = click.option("--reason", metavar="TEXT", help="Why; everybody in the room sees it.")
 
 
+_STANDING = {
+    "join": "joined",
+    "invite": "invited",
+    "knock": "asked to join",
+    "leave": "left",
+    "ban": "banned",
+    None: "not in it",
+}
+
+
 def register(group: click.Group) -> None:
     story.register(rooms)
     group.add_command(rooms)
@@ -78,7 +88,7 @@ def create(
 @json_option
 @pass_folder
 def list_rooms(folder: DataFolder, as_json: bool) -> None:
-    """Rooms that you are in, are invited to, or have left."""
+    """Rooms that you are in, are invited to, asked to join, or have left."""
     with NodeApi(folder) as api:
         found = api.get(f"{OWN_API}/rooms")["rooms"]
     if as_json:
@@ -89,9 +99,7 @@ def list_rooms(folder: DataFolder, as_json: bool) -> None:
         [
             (
                 room["name"],
-                {"join": "joined", "invite": "invited", "leave": "left", "ban": "banned"}.get(
-                    room["membership"], room["membership"]
-                ),
+                _STANDING.get(room["membership"], room["membership"]),
                 room["members"],
                 room["events"],
                 room["gaps"],
@@ -119,20 +127,28 @@ def invite(folder: DataFolder, room: str, user: str, reason: str | None) -> None
 def join(folder: DataFolder, room: str) -> None:
     """Join ROOM. With an invite that needs nobody to be reachable; the history comes later."""
     with NodeApi(folder) as api:
-        try:
-            target = api.room_id(room)
-        except RequestFailedError as error:
-            if error.status != 404 or room[:1] not in ("!", "#"):
-                raise
-            target = room  # an id or alias that only other nodes know
-        api.post(f"{CLIENT_API}/join/{segment(target)}", {})
+        api.post(f"{CLIENT_API}/join/{segment(_joinable(api, room))}", {})
+
+
+@rooms.command()
+@room_argument
+@reason_option
+@pass_folder
+def knock(folder: DataFolder, room: str, reason: str | None) -> None:
+    """Ask to be let into ROOM, where its join rule allows that; a moderator invites or refuses you.
+
+    A room that isn't known here is asked for by its id from the nodes in reach.
+    """
+    body: JsonObject = {} if reason is None else {"reason": reason}
+    with NodeApi(folder) as api:
+        api.post(f"{CLIENT_API}/knock/{segment(_joinable(api, room))}", body)
 
 
 @rooms.command()
 @room_argument
 @pass_folder
 def leave(folder: DataFolder, room: str) -> None:
-    """Leave ROOM, or decline the invite to it."""
+    """Leave ROOM, decline the invite to it, or stop asking to be let in."""
     _membership(folder, room, "leave", None, None)
 
 
@@ -170,7 +186,7 @@ def unban(folder: DataFolder, room: str, user: str) -> None:
 @json_option
 @pass_folder
 def members(folder: DataFolder, room: str, as_json: bool) -> None:
-    """Who is in ROOM, invited or banned."""
+    """Who is in ROOM, invited, asking to be let in (knock) or banned."""
     with NodeApi(folder) as api:
         room_id = api.room_id(room)
         found = api.get(room_path(room_id, "members"))["chunk"]
@@ -292,6 +308,16 @@ def _membership(
         if reason is not None:
             body["reason"] = reason
         api.post(room_path(room_id, action), body)
+
+
+def _joinable(api: NodeApi, room: str) -> str:
+    """The room's id, or an id or alias that only other nodes know."""
+    try:
+        return api.room_id(room)
+    except RequestFailedError as error:
+        if error.status != 404 or room[:1] not in ("!", "#"):
+            raise
+        return room
 
 
 def _one_state(api: NodeApi, room_id: str, event_type: str, state_key: str | None) -> JsonObject:

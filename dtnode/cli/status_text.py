@@ -82,6 +82,11 @@ def room_lines(room: Json) -> list[str]:
             f"{name}: you are invited; join with: dtnode room join {quote(room['room_id'])}",
             f"    {room['room_id']}",
         ]
+    if room.get("membership") == "knock":
+        return [
+            f"{name}: you have asked to be let in; a member has yet to answer",
+            f"    {room['room_id']}",
+        ]
     line = f"{name}: {count(room['events'], 'event')}, {count(room['members'], 'member')}"
     if room.get("membership") in ("leave", "ban"):
         line += ", you left it" if room["membership"] == "leave" else ", you are banned from it"

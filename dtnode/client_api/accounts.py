@@ -24,10 +24,10 @@ from dtnode.errors import ClientApiError, PduError
 from dtnode.matrix.identifiers import is_user_id
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS
+from dtnode.rooms.profile import own_displayname, set_own_displayname
 
 _VERSIONS = ("r0.6.1", *(f"v1.{minor}" for minor in range(1, 12)))
 _MAX_NAME_CHARS = 256  # of a display name or device id
-_PROFILE = "profile"
 
 Json = dict[str, Any]
 
@@ -141,12 +141,6 @@ async def whoami(api: Api, call: Call) -> Json:
 # --- profile
 
 
-def own_displayname(api: Api) -> str | None:
-    """On the store's thread."""
-    value = api.rooms.store.client_values.get(_PROFILE, "displayname")
-    return value.decode() if value else None
-
-
 def tell_displayname(api: Api, room_id: str) -> None:
     """Says in a joined room what this user is called, if it was said otherwise or not at all.
     PduError: the room doesn't allow it. On the store's thread."""
@@ -154,7 +148,7 @@ def tell_displayname(api: Api, room_id: str) -> None:
     standing = api.rooms.standing(room)
     if standing.membership != "join" or standing.event is None:
         return
-    name = own_displayname(api)
+    name = own_displayname(api.rooms.store)
     if standing.event.content.get("displayname") == name:
         return
     content = {key: value for key, value in standing.event.content.items() if key != "displayname"}
@@ -179,7 +173,7 @@ async def get_displayname(api: Api, call: Call) -> Json:
 def _profile_of(api: Api, user_id: str) -> Json | None:
     """From what this user set, or from the newest membership event in a room."""
     if user_id == api.user_id:
-        name = own_displayname(api)
+        name = own_displayname(api.rooms.store)
         return {} if name is None else {"displayname": name}
     newest: Pdu | None = None
     for room in api.rooms.store.rooms:
@@ -202,9 +196,7 @@ async def put_displayname(api: Api, call: Call) -> Json:
     name = optional(await call.json(), "displayname", str) or ""
     if len(name) > _MAX_NAME_CHARS:
         raise bad_parameter(f"a display name has at most {_MAX_NAME_CHARS} characters")
-    await api.host.run(
-        lambda: api.rooms.store.client_values.put(_PROFILE, "displayname", name.encode())
-    )
+    await api.host.run(lambda: set_own_displayname(api.rooms.store, name))
     for room_id in await api.host.read(lambda: joined_rooms_of(api)):
         try:
             await api.host.run(partial(tell_displayname, api, room_id))

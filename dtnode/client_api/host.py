@@ -28,7 +28,12 @@ class Host(Protocol):
         ...
 
     async def join(self, room_id: str, /) -> str:
-        """The join's event id; peers are asked for a public room's card if need be. RoomNotHere."""
+        """The join's event id; peers are asked for the room's card, or to let this user in, if need
+        be. RoomNotHere."""
+        ...
+
+    async def knock(self, room_id: str, reason: str | None, /) -> str:
+        """Asks to be let into a room: the knock's event id, likewise. RoomNotHere."""
         ...
 
     async def wait_for_news(self, after_position: int, timeout_s: float, /) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
 
-from dtnode.client_api.accounts import own_displayname, tell_displayname
 from dtnode.client_api.api import Api
 from dtnode.client_api.requests import (
     Call,
@@ -24,7 +21,7 @@ from dtnode.client_api.requests import (
 )
 from dtnode.client_api.routes import CLIENT, Route, post, put
 from dtnode.client_api.snapshots import FORGOTTEN
-from dtnode.errors import ClientApiError, PduError
+from dtnode.errors import ClientApiError
 from dtnode.matrix.identifiers import is_user_id
 from dtnode.matrix.pdu import MAX_PDU_BYTES
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS
@@ -40,14 +37,7 @@ _PRESETS = ("private_chat", "trusted_private_chat", "public_chat")
 
 async def create_room(api: Api, call: Call) -> Json:
     new = _new_room(await call.json())
-
-    def create() -> str:
-        room_id = api.rooms.create_room(new)
-        if own_displayname(api) is not None:
-            tell_displayname(api, room_id)
-        return room_id
-
-    return {"room_id": await api.host.run(create)}
+    return {"room_id": await api.host.run(lambda: api.rooms.create_room(new))}
 
 
 def _new_room(body: JsonObject) -> NewRoom:
@@ -116,15 +106,23 @@ def _initial_state(body: JsonObject) -> tuple[JsonObject, ...]:
 
 async def join(api: Api, call: Call) -> Json:
     await call.json()
+    room_id = await _joinable_room(api, call)
+    await api.host.join(room_id)
+    return {"room_id": room_id}
+
+
+async def knock(api: Api, call: Call) -> Json:
+    reason = _reason(await call.json())
+    room_id = await _joinable_room(api, call)
+    await api.host.knock(room_id, reason)
+    return {"room_id": room_id}
+
+
+async def _joinable_room(api: Api, call: Call) -> str:
     room_id = call.params["room_id"]
     if room_id.startswith("#"):
-        room_id = await api.host.read(lambda: _room_with_alias(api, room_id))
-    await api.host.join(room_id)
-
-    if await api.host.read(lambda: own_displayname(api)) is not None:
-        with contextlib.suppress(PduError):  # joined all the same, without a name
-            await api.host.run(partial(tell_displayname, api, room_id))
-    return {"room_id": room_id}
+        return await api.host.read(lambda: _room_with_alias(api, room_id))
+    return room_id
 
 
 def _room_with_alias(api: Api, alias: str) -> str:
@@ -292,6 +290,7 @@ ROUTES: Sequence[Route] = (
     post(f"{CLIENT}/createRoom", create_room),
     post(f"{CLIENT}/join/{{room_id}}", join),
     post(f"{_ROOM}/join", join),
+    post(f"{CLIENT}/knock/{{room_id}}", knock),
     post(f"{_ROOM}/invite", invite),
     post(f"{_ROOM}/leave", leave),
     post(f"{_ROOM}/kick", kick),

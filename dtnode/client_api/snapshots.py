@@ -27,6 +27,7 @@ KEPT_VIEWS = 200
 _SECTIONS: Mapping[str | None, str] = {
     "join": "join",
     "invite": "invite",
+    "knock": "knock",
     "leave": "leave",
     "ban": "leave",
 }
@@ -60,9 +61,9 @@ def parse_token(text: str) -> StreamToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomView:
-    """section: "join", "invite", "leave", or "" where clients don't see the room. event: id of the
-    membership event. While joined, the state: its group, or key by key in a room known by a
-    card."""
+    """section: "join", "invite", "knock", "leave", or "" where clients don't see the room. event:
+    id of the membership event. While joined, the state: its group, or key by key in a room known by
+    a card."""
 
     section: str
     event: str | None = None

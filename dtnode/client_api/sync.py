@@ -89,6 +89,8 @@ def build_sync(sources: SyncSources, request: SyncRequest, now_ms: int) -> SyncA
         "device_lists": {"changed": [], "left": []},
         "device_one_time_keys_count": {},
     }
+    if not response.sections["knock"]:  # rare: the others are always there, as clients expect
+        del response.sections["knock"]
     news = bool(account_data) or any(response.sections.values())
     return SyncAnswer(token=token, json=json, news=news)
 
@@ -111,7 +113,12 @@ class _Response:
         self._since = since
         self._upto = token.position
         self._now_ms = now_ms
-        self.sections: dict[str, dict[str, Json]] = {"join": {}, "invite": {}, "leave": {}}
+        self.sections: dict[str, dict[str, Json]] = {
+            "join": {},
+            "invite": {},
+            "knock": {},
+            "leave": {},
+        }
 
     def add_room(self, room: RoomRecord) -> None:
         now = self._snapshots.present(room)
@@ -121,24 +128,35 @@ class _Response:
             part = self._joined(room, told, now)
         elif now.section == "invite":
             part = self._invited(room, told, now)
+        elif now.section == "knock":
+            part = self._knocked(room, told, now)
         elif now.section == "leave":
             part = self._left(room, told, now)
         if part is not None:
             self.sections[now.section][room.room_id] = part
 
-    # --- invite
+    # --- invite, knock
 
     def _invited(self, room: RoomRecord, told: RoomView | None, now: RoomView) -> Json | None:
         if told is not None and (told.section, told.event) == ("invite", now.event):
             return None
-        invite = self._snapshots.standing(room).event
-        assert invite is not None, "an invite is an event"
+        return {"invite_state": {"events": self._stripped_state(room)}}
+
+    def _knocked(self, room: RoomRecord, told: RoomView | None, now: RoomView) -> Json | None:
+        if told is not None and (told.section, told.event) == ("knock", now.event):
+            return None
+        return {"knock_state": {"events": self._stripped_state(room)}}
+
+    def _stripped_state(self, room: RoomRecord) -> list[Json]:
+        """What somebody outside sees of a room: the invite or knock last."""
+        own = self._snapshots.standing(room).event
+        assert own is not None, "an invite or a knock is an event"
         state = self._rooms.state(room)
         shown = [pdu for (type_, _), pdu in state.items() if type_ in _INVITE_STATE]
-        inviter = state.get(("m.room.member", invite.sender))
-        if inviter is not None:
+        inviter = state.get(("m.room.member", own.sender))
+        if inviter is not None and own.sender != self._rooms.user_id:
             shown.append(inviter)
-        return {"invite_state": {"events": [stripped(pdu) for pdu in (*shown, invite)]}}
+        return [stripped(pdu) for pdu in (*shown, own)]
 
     # --- join
 

@@ -48,6 +48,9 @@ class NodeHost:
     async def join(self, room_id: str, /) -> str:
         return await self._node.join(room_id)
 
+    async def knock(self, room_id: str, reason: str | None, /) -> str:
+        return await self._node.knock(room_id, reason)
+
     async def wait_for_news(self, after_position: int, timeout_s: float, /) -> None:
         await self._node.wait_for_news(after_position, timeout_s)
 

@@ -29,7 +29,7 @@ from dtnode.session import LinkSession
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
 
-CARD_PATIENCE_S = 60.0  # for the card of a room that isn't known here, from the peers in reach
+CARD_PATIENCE_S = 45.0  # for the card of a room that isn't known here, from the peers in reach
 SIGNATURE_PATIENCE_S = 60.0  # for a member's signature; one that comes later counts all the same
 MAX_LINKS_A_PEER = 8  # at once; one is used, and some of those that stand by may be dead already
 _STORE_RETRY_S = 5.0  # after the store failed (disk full): there may be room by then

@@ -21,7 +21,7 @@ ISSUE_COMMANDS = """
     room members, room state, room set, send, read, gaps, export, import, audit, backup, restore
 """
 NO_JSON = {"run", "export", "link remove", "peer remove"}
-NO_JSON |= {f"room {name}" for name in ("invite", "join", "leave", "kick", "ban", "unban")}
+NO_JSON |= {f"room {name}" for name in ("invite", "join", "knock", "leave", "kick", "ban", "unban")}
 
 
 def walk(

@@ -69,6 +69,8 @@ def test_room_list_names_invited_rooms_too(run: Command, node: FakeNode) -> None
         (["leave", "boat"], "rooms/!boat/leave", {}),
         (["join", "boat"], "join/!boat", {}),
         (["join", "!unknown"], "join/!unknown", {}),
+        (["knock", "boat"], "knock/!boat", {}),
+        (["knock", "!unknown", "--reason", "rain"], "knock/!unknown", {"reason": "rain"}),
     ],
 )
 def test_membership_commands(

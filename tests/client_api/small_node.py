@@ -73,11 +73,18 @@ class SmallNode:
         try:
             return await self.run(lambda: self.rooms.join(room_id))
         except RoomNotHere:
-            for other in self.others:
-                card = other.rooms.sharing.public_card(room_id, self.server_name)
-                if card is not None:
-                    self.rooms.take_card(card, source=other.server_name)
+            self._ask_for_cards(room_id)
             return await self.run(lambda: self.rooms.join(room_id))
+
+    async def knock(self, room_id: str, reason: str | None, /) -> str:
+        self._ask_for_cards(room_id)
+        return await self.run(lambda: self.rooms.knock(room_id, reason))
+
+    def _ask_for_cards(self, room_id: str) -> None:
+        for other in self.others:
+            card = other.rooms.sharing.public_card(room_id, self.server_name)
+            if card is not None:
+                self.rooms.take_card(card, source=other.server_name)
 
     async def wait_for_news(self, after_position: int, timeout_s: float, /) -> None:
         if self.ended or self.rooms.store.events.last_position() > after_position:
