@@ -82,7 +82,7 @@ class MemberTables:
         state = self._store.state_groups.state(group)
         ids = {event_id: key for (type_, key), event_id in state.items() if type_ == _TYPE}
         rows = self._store.events.read_fields(ids)
-        return _changed(NOBODY, {ids[event_id]: _member(json) for event_id, json in rows.items()})
+        return _changed(NOBODY, {ids[event_id]: _member(json) for event_id, json in rows})
 
     def _changed(self, before: Members, changed: Mapping[str, str | None]) -> Members:
         if not changed:
