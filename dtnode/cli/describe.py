@@ -80,6 +80,8 @@ def _marks(own: Json) -> list[str]:
 
 def _what(event: Json, content: Json, labels: Labels, own: Json) -> list[str]:
     event_type = str(event.get("type"))
+    if own.get("dropped"):
+        return ["[no longer kept on this node]"]
     if event_type == "m.room.message":
         return _message(content)
     if own.get("redacted") and "state_key" not in event:

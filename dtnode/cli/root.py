@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dtnode.cli import archive, link, node, peer, room, talk
+from dtnode.cli import archive, link, node, peer, room, talk, upkeep
 from dtnode.cli.output import printable_lines
 from dtnode.errors import DtnodeError
 from dtnode.node.data_folder import DataFolder, default_data_path
@@ -84,6 +84,7 @@ COMMANDS: tuple[Callable[[click.Group], None], ...] = (
     room.register,
     talk.register,
     archive.register,
+    upkeep.register,
 )
 
 for _register in COMMANDS:

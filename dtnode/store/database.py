@@ -51,6 +51,7 @@ class Database:
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._depth = 0
         self._before_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
@@ -59,17 +60,17 @@ class Database:
                 _create(path)
             self._conn = self._connect(path, read_only)
             try:
-                self._open(read_only)
+                self._open()
             except BaseException:
                 self._conn.close()
                 raise
         except sqlite3.Error as exc:
             raise _as_store_error(exc, path) from exc
 
-    def _open(self, read_only: bool) -> None:
+    def _open(self) -> None:
         self._conn.execute("PRAGMA foreign_keys = ON")
         self._check_identity()
-        if not read_only:
+        if not self._read_only:
             self._configure()
             _migrate(self._conn)
 
@@ -99,6 +100,11 @@ class Database:
             raise StoreError(
                 f"{self.path} is an SQLite file, but not a dtnode store: move it away, or choose"
                 " another folder with --data DIR"
+            )
+        if self._read_only and version < len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was last used by an older dtnode: start the node once, which brings"
+                " it up to date (dtnode run)"
             )
         if version > len(MIGRATIONS):
             raise StoreError(

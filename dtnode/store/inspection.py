@@ -112,7 +112,7 @@ class Inspection:
                 after=after,
                 parents=_numbers(parents),
                 sender_server=sender_server,
-                pdu=bytes(pdu),
+                pdu=_bytes(pdu),
             )
             for (
                 nid,
@@ -137,7 +137,7 @@ class Inspection:
             (room_nid,),
         ).fetchall()
         return [
-            HeldRow(event_id, bool(redacted), bytes(pdu), frozenset((missing or "").split()))
+            HeldRow(event_id, bool(redacted), _bytes(pdu), frozenset((missing or "").split()))
             for event_id, redacted, pdu, missing in found
         ]
 
@@ -147,3 +147,8 @@ def _numbers(data: bytes) -> tuple[int, ...]:
     whole = len(data) // 8
     numbers = struct.unpack(f"<{whole}q", data[: 8 * whole])
     return numbers if len(data) == 8 * whole else (*numbers, -1)
+
+
+def _bytes(value: object) -> bytes:
+    """SQLite gives whatever lies there."""
+    return value if isinstance(value, bytes) else str(value).encode()

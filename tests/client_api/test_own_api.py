@@ -248,3 +248,28 @@ async def test_links_and_ending(alice: SmallNode, at_alice: Client) -> None:
     assert not alice.ended
     await at_alice.post(f"{OWN}/shutdown")
     assert alice.ended
+
+
+async def test_a_rooms_limit(
+    alice: SmallNode, bob: SmallNode, at_alice: Client, at_bob: Client
+) -> None:
+    room_id = await at_alice.create_room(name="boat", invite=[bob.user_id])
+    pump(alice, bob)
+    await at_bob.post(f"{CLIENT}/rooms/{room_id}/join")
+    for number in range(10):
+        await at_alice.say(room_id, str(number))
+    pump(alice, bob)
+    path = f"{OWN}/rooms/{room_id}/limit"
+    nothing = {"room_id": room_id, "keep_events": None, "keep_days": None}
+    assert await at_alice.get(path) == nothing
+    answer = await at_alice.post(path, {"keep_events": 3})
+    assert answer == {**nothing, "keep_events": 3, "dropped": 7, "kept_own": 0}
+    events = (await at_alice.get(f"{OWN}/rooms/{room_id}/events"))["events"]
+    marks = [event["unsigned"]["org.dtnode"].get("dropped", False) for event in events[-10:]]
+    assert marks == [True] * 7 + [False] * 3
+    assert [event["content"] == {} for event in events[-10:]] == marks
+    assert await at_alice.post(path, {}) == {**nothing, "dropped": 0, "kept_own": 0}
+    bad = ({"keep_events": 0}, {"keep_days": -1}, {"keep_days": "5"}, {"keep_days": 10**9})
+    for body in (*bad, {"keep_events": 1, "keep_days": 1}):
+        assert (await at_alice.fails("POST", path, body))[0] == 400
+    assert (await at_alice.fails("GET", f"{OWN}/rooms/!nowhere/limit"))[0] == 404

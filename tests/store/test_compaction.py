@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.store.samples import add_event, add_room
 
 from dtnode.errors import StoreError
 from dtnode.store import Store
+from tests.store.samples import add_event, add_room
 
 
 def with_states(
