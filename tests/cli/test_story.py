@@ -64,8 +64,8 @@ LOSS = {
 
 
 def check(name: str, outcome: str = "ok", **more: Any) -> dict[str, Any]:
-    found = {"check": name, "outcome": outcome, "reason": None, "grounds": [], "against": []}
-    return {**found, "obstacle": NOTHING, **more}
+    found: dict[str, Any] = {"check": name, "outcome": outcome, "reason": None, "grounds": []}
+    return {**found, "against": [], "obstacle": NOTHING, **more}
 
 
 EXPLANATION: dict[str, Any] = {

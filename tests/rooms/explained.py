@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodes import Node, take_in
-
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.explanation import CheckReport, Explanation, StateReport
 from dtnode.testing.rooms_builder import RoomBuilder
+from tests.rooms.nodes import Node, take_in
 
 
 def why(node: Node, room_id: str, event: Pdu | str) -> Explanation:

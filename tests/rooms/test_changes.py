@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from explained import at_node, fork, take_in_only
-from nodes import FakeClock, Node, make_room, meet, take_in
 
 from dtnode.rooms.changes import MAX_LISTED, Changes, PowerChange, Talk
 from dtnode.rooms.conflicts import LossReason
 from dtnode.testing.rooms_builder import RoomBuilder
+from tests.rooms.explained import at_node, fork, take_in_only
+from tests.rooms.nodes import FakeClock, Node, make_room, meet, take_in
 
 MINUTE = 60_000
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from explained import at_node, check, fork, grounds, outcomes, state, take_in_only, why
-from nodes import Node, meet, take_in
 
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.names import NameAmbiguous, NameNotFound
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
+from tests.rooms.explained import at_node, check, fork, grounds, outcomes, state, take_in_only, why
+from tests.rooms.nodes import Node, meet, take_in
 
 # --- verdicts
 

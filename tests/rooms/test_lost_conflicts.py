@@ -7,9 +7,6 @@ import os
 import random
 
 import pytest
-from explained import at_node, check, fork, grounds, state, take_in_only, why
-from nodes import Node, make_room, meet
-from vector_rooms import ROOM_NAMES, Feed, load_room
 
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.conflicts import LossReason
@@ -17,6 +14,9 @@ from dtnode.rooms.explain import Explainer
 from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.timeline import Timeline
 from dtnode.testing.rooms_builder import RoomBuilder
+from tests.rooms.explained import at_node, check, fork, grounds, state, take_in_only, why
+from tests.rooms.nodes import Node, make_room, meet
+from tests.rooms.vector_rooms import ROOM_NAMES, Feed, load_room
 
 DEEP = os.environ.get("DTNODE_FUZZ") == "deep"
 
