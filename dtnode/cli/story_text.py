@@ -83,7 +83,7 @@ def _powers_set(event: Json, labels: Labels) -> str:
     """Whose power an m.room.power_levels event changed, the first few of them."""
     new, old = (_users(part) for part in (event["content"], event["unsigned"].get("prev_content")))
     changed = [
-        f"{printable(labels.get(user, user))} {old.get(user, 'none')} -> {new.get(user, 'none')}"
+        f"{printable(labels.get(user, user))} {old.get(user, 'default')} -> {new.get(user, 'default')}"
         for user in sorted(new.keys() | old.keys())
         if old.get(user) != new.get(user)
     ]

@@ -183,7 +183,7 @@ class Explainer:
             merge = self._store.events.by_nid(nid)
             assert merge is not None, "the walk found it"
             loss = conflicts.loss(event.pdu, self._after_groups(merge.parents))
-            if loss is not None:
+            if loss is not None and loss not in [told.loss for told in lost]:
                 lost.append(LostAt(where="merge", event_id=merge.event_id, loss=loss))
         for where, groups in (("current state", edges), ("tip state", tips)):
             loss = conflicts.loss(event.pdu, groups)
