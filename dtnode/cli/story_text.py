@@ -83,9 +83,9 @@ def _powers_set(event: Json, labels: Labels) -> str:
     """Whose power an m.room.power_levels event changed, the first few of them."""
     new, old = (_users(part) for part in (event["content"], event["unsigned"].get("prev_content")))
     changed = [
-        f"{printable(labels.get(user, user))} {old.get(user, 'default')} -> {new.get(user, 'default')}"
+        f"{printable(labels.get(user, user))} {before} -> {after}"
         for user in sorted(new.keys() | old.keys())
-        if old.get(user) != new.get(user)
+        if (before := old.get(user, "default")) != (after := new.get(user, "default"))
     ]
     more = ", ..." if len(changed) > _MOST_POWERS else ""
     return f" ({', '.join(changed[:_MOST_POWERS])}{more})" if changed else ""

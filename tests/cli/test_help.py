@@ -18,7 +18,8 @@ ISSUE_COMMANDS = """
     init, link add tcp, link list, link remove, run, status, password,
     peer add, peer list, peer name, peer block, peer remove,
     room create, room list, room invite, room join, room leave, room kick, room ban, room unban,
-    room members, room state, room set, room explain, room diff, send, read, gaps, export, import, audit, backup, restore
+    room members, room state, room set, room explain, room diff, send, read, gaps,
+    export, import, audit, backup, restore
 """
 NO_JSON = {"run", "export", "link remove", "peer remove"}
 NO_JSON |= {f"room {name}" for name in ("invite", "join", "knock", "leave", "kick", "ban", "unban")}
