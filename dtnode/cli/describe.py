@@ -183,7 +183,8 @@ def _fixed(text: str) -> Callable[[Json, Json, Labels], str]:
 
 
 def _tombstone(_event: Json, content: Json, _labels: Labels) -> str:
-    return f"replaced this room by {printable(content.get('replacement_room'))}"
+    successor = printable(content.get("replacement_room"))
+    return f"replaced this room by {successor}; go on with: dtnode room join {successor}"
 
 
 def _other_state(event: Json, content: Json, _labels: Labels) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
@@ -19,6 +20,7 @@ from dtnode.cli.api import (
 )
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json, echo_table, json_line
+from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION
 from dtnode.node.data_folder import DataFolder
 
 room_argument = click.argument("room", metavar="ROOM")
@@ -84,6 +86,50 @@ def create(
         click.echo(answer["room_id"])
 
 
+@rooms.command()
+@room_argument
+@click.option("--version", metavar="V", help="Of the new room; the newest known one otherwise.")
+@click.option(
+    "--creator",
+    "creators",
+    multiple=True,
+    metavar="USER",
+    help="Another creator of the new room besides you (may be repeated).",
+)
+@click.option(
+    "--invite/--no-invite",
+    default=True,
+    show_default=True,
+    help="Ask the members of the old room into the new one.",
+)
+@json_option
+@pass_folder
+def upgrade(
+    folder: DataFolder,
+    room: str,
+    version: str | None,
+    creators: tuple[str, ...],
+    invite: bool,
+    as_json: bool,
+) -> None:
+    """Put a new room in the place of ROOM and print its id.
+
+    Name, topic, rules, powers and bans go with it, messages don't. The old room says where the new
+    one is; it stays open for those who haven't heard of it yet.
+    """
+    body: JsonObject = {"new_version": version or DEFAULT_ROOM_VERSION}
+    body["org.dtnode.invite"] = invite
+    with NodeApi(folder) as api:
+        room_id = api.room_id(room)
+        if creators:
+            body["additional_creators"] = [api.user_id(user) for user in creators]
+        new = api.post(room_path(room_id, "upgrade"), body)["replacement_room"]
+    if as_json:
+        echo_json({"room_id": new, "replaces": room_id})
+    else:
+        click.echo(new)
+
+
 @rooms.command("list")
 @json_option
 @pass_folder
@@ -103,7 +149,7 @@ def list_rooms(folder: DataFolder, as_json: bool) -> None:
                 room["members"],
                 room["events"],
                 room["gaps"],
-                room["kind"],
+                "replaced" if room.get("successor") else room["kind"],
                 room["room_id"],
             )
             for room in found
@@ -127,7 +173,14 @@ def invite(folder: DataFolder, room: str, user: str, reason: str | None) -> None
 def join(folder: DataFolder, room: str) -> None:
     """Join ROOM. With an invite that needs nobody to be reachable; the history comes later."""
     with NodeApi(folder) as api:
-        api.post(f"{CLIENT_API}/join/{segment(_joinable(api, room))}", {})
+        answer = api.post(f"{CLIENT_API}/join/{segment(_joinable(api, room))}", {})
+    replaced_by = answer.get("org.dtnode.replaced_by")
+    if replaced_by:
+        click.echo(
+            "You are in, but that room was replaced. Go on with:"
+            f" dtnode room join {shlex.quote(replaced_by)}",
+            err=True,
+        )
 
 
 @rooms.command()

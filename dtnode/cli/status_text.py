@@ -101,6 +101,14 @@ def room_lines(room: Json) -> list[str]:
             "    The tip state differs from the state that counts here: something was soft-failed"
             " on its way"
         )
+    if room.get("knocks"):
+        asking = count(room["knocks"], "person asks", "people ask")
+        lines.append(
+            f"    {asking} to be let in; see: dtnode room members {quote(room['room_id'])}"
+        )
+    if room.get("successor"):
+        successor = quote(printable(room["successor"]))
+        lines.append(f"    It was replaced; go on with: dtnode room join {successor}")
     if room.get("note"):
         lines.append(f"    {printable(room['note'])}")
     return lines

@@ -26,6 +26,7 @@ from dtnode.matrix.identifiers import is_user_id
 from dtnode.matrix.pdu import MAX_PDU_BYTES
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS
 from dtnode.rooms.local import NewRoom, RoomNotHere
+from dtnode.rooms.upgrade import Upgrade
 
 Json = dict[str, Any]
 
@@ -46,11 +47,7 @@ def _new_room(body: JsonObject) -> NewRoom:
     if optional(body, "invite_3pid", list):
         raise bad_parameter("people can be invited by user id only")
     version = optional(body, "room_version", str) or DEFAULT_ROOM_VERSION
-    if version not in ROOM_VERSIONS:
-        known = ", ".join(ROOM_VERSIONS)
-        raise ClientApiError(
-            400, "M_UNSUPPORTED_ROOM_VERSION", f"room version {version!r:.20}: choose {known}"
-        )
+    _check_version(version)
     preset = _preset(body)
     invite = texts(body, "invite") or []
     for user_id in invite:
@@ -68,6 +65,14 @@ def _new_room(body: JsonObject) -> NewRoom:
         initial_state=_initial_state(body),
         power_levels=optional(body, "power_level_content_override", dict) or {},
     )
+
+
+def _check_version(version: str) -> None:
+    if version not in ROOM_VERSIONS:
+        known = ", ".join(ROOM_VERSIONS)
+        raise ClientApiError(
+            400, "M_UNSUPPORTED_ROOM_VERSION", f"room version {version!r:.20}: choose {known}"
+        )
 
 
 def _preset(body: JsonObject) -> str:
@@ -101,6 +106,22 @@ def _initial_state(body: JsonObject) -> tuple[JsonObject, ...]:
     return tuple({key: event[key] for key in event if event[key] is not None} for event in events)
 
 
+async def upgrade(api: Api, call: Call) -> Json:
+    """`org.dtnode.invite`: true to ask the members of the old room into the new one."""
+    body, room_id = await call.json(), call.params["room_id"]
+    version = required(body, "new_version", str)
+    _check_version(version)
+    creators = texts(body, "additional_creators") or []
+    if not all(is_user_id(user_id) for user_id in creators):
+        raise bad_json("additional_creators has to be an array of user ids")
+    wanted = Upgrade(
+        version=version,
+        additional_creators=creators,
+        invite=optional(body, "org.dtnode.invite", bool) or False,
+    )
+    return {"replacement_room": await api.host.run(lambda: api.rooms.upgrade(room_id, wanted))}
+
+
 # --- membership
 
 
@@ -108,7 +129,13 @@ async def join(api: Api, call: Call) -> Json:
     await call.json()
     room_id = await _joinable_room(api, call)
     await api.host.join(room_id)
-    return {"room_id": room_id}
+
+    def successor() -> str | None:
+        return api.rooms.names.successor(api.room(room_id))
+
+    replaced_by = await api.host.read(successor)
+    more = {} if replaced_by is None else {"org.dtnode.replaced_by": replaced_by}
+    return {"room_id": room_id, **more}
 
 
 async def knock(api: Api, call: Call) -> Json:
@@ -135,6 +162,13 @@ def _room_with_alias(api: Api, alias: str) -> str:
 
 async def invite(api: Api, call: Call) -> Json:
     body = await call.json()
+    if "medium" in body or "address" in body or "id_server" in body:
+        raise ClientApiError(
+            400,
+            "M_THREEPID_DENIED",
+            "there is no identity server here that would know whose address that is: invite people"
+            " by their user id (@name:server)",
+        )
     return await _set_membership(api, call, body, user_id_of(body), "invite")
 
 
@@ -288,6 +322,7 @@ _ROOM = f"{CLIENT}/rooms/{{room_id}}"
 
 ROUTES: Sequence[Route] = (
     post(f"{CLIENT}/createRoom", create_room),
+    post(f"{_ROOM}/upgrade", upgrade),
     post(f"{CLIENT}/join/{{room_id}}", join),
     post(f"{_ROOM}/join", join),
     post(f"{CLIENT}/knock/{{room_id}}", knock),

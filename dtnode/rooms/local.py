@@ -79,14 +79,19 @@ class LocalRooms:
             raise FormatError(f"room version {new.version!r} can't be made here: choose {known}")
         if len(new.initial_state) + len(new.invite) > _MAX_INITIAL_EVENTS:
             raise FormatError(f"at most {_MAX_INITIAL_EVENTS} initial events and invites at once")
-        room = self._create_event(user_id, version, new)
-        join = with_profile(self._store, {"membership": "join"})
-        self.send(room.room_id, user_id, "m.room.member", join, user_id)
+        room = self.begin_room(user_id, version, new)
         for type_, state_key, content in _initial_state(user_id, version, new):
             self.send(room.room_id, user_id, type_, content, state_key)
         for invitee in new.invite:
             self.set_membership(room.room_id, user_id, invitee, "invite", is_direct=new.is_direct)
         return room.room_id
+
+    def begin_room(self, user_id: str, version: RoomVersion, new: NewRoom) -> RoomRecord:
+        """A room with nothing in it but its create event and its creator."""
+        room = self._create_event(user_id, version, new)
+        join = with_profile(self._store, {"membership": "join"})
+        self.send(room.room_id, user_id, "m.room.member", join, user_id)
+        return room
 
     def _create_event(self, user_id: str, version: RoomVersion, new: NewRoom) -> RoomRecord:
         content = {**new.creation_content, "room_version": version.identifier}

@@ -11,6 +11,7 @@ from dtnode.matrix.identifiers import is_user_id, server_name_of, split_user_id
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.rooms.membership import anchor_card, own_chain, shown_state
 from dtnode.rooms.state import RoomStates
+from dtnode.rooms.succession import predecessor, successor
 from dtnode.store import PeerRecord, RoomKind, RoomRecord, Store
 
 _MIN_KEY_PREFIX = 4  # characters of a server name that stand for a person
@@ -101,12 +102,32 @@ class Names:
             [room for room, name in named if name == text],
             [room for room, name in named if name.casefold() == text.casefold()],
         ):
+            matches = self._without_replaced(matches)
             if len(matches) == 1:
                 return matches[0]
             if matches:
                 ids = ", ".join(room.room_id for room in matches)
                 raise NameAmbiguous(f"{len(matches)} rooms are called {text!r}, use an id: {ids}")
         raise NameNotFound(f"no room here is called {text!r}; see: dtnode room list")
+
+    def _without_replaced(self, rooms: list[RoomRecord]) -> list[RoomRecord]:
+        """Without those in whose place another of them stands, as both of them say."""
+        ids = {room.room_id for room in rooms}
+        replaced = {
+            before
+            for room in rooms
+            if (before := self.predecessor(room)) in ids
+            and any(r.room_id == before and self.successor(r) == room.room_id for r in rooms)
+        }
+        return [room for room in rooms if room.room_id not in replaced]
+
+    def successor(self, room: RoomRecord) -> str | None:
+        """The id of the room that a tombstone names in place of this one."""
+        return successor(self._state_lookup(room))
+
+    def predecessor(self, room: RoomRecord) -> str | None:
+        """The id of the room that this one says it replaces."""
+        return predecessor(self._state_lookup(room))
 
     # --- people
 

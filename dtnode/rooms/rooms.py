@@ -31,6 +31,7 @@ from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.state import RoomStates
 from dtnode.rooms.summary import RoomSummary, summarise
 from dtnode.rooms.timeline import Timeline
+from dtnode.rooms.upgrade import Upgrade, upgrade_room
 from dtnode.signer import KEY_ID, Entropy, Signer
 from dtnode.store import RoomKind, RoomRecord, Store
 from dtnode.wire.messages import RoomCard
@@ -75,6 +76,12 @@ class Rooms:
     def create_room(self, new: NewRoom) -> str:
         with self.store.transaction():
             return self._local.create_room(self.user_id, new)
+
+    def upgrade(self, room_id: str, upgrade: Upgrade) -> str:
+        """Puts a new room in the place of this one: its id. AuthRuleError, RoomNotHere."""
+        with self.store.transaction():
+            room = self._local.room(room_id)
+            return upgrade_room(self.store, self.states, self._local, room, self.user_id, upgrade)
 
     def send(
         self,

@@ -17,7 +17,9 @@ from dtnode.store import RoomKind, RoomRecord, Store
 class RoomSummary:
     """events, tips, tip_state: order-independent, comparable between nodes (DESIGN section 2).
     held: events that wait for their parents. states_differ: the tip state isn't the state over the
-    forward extremities, i.e. something tries to come in from behind. members: joined ones."""
+    forward extremities, i.e. something tries to come in from behind. members: joined ones. knocks:
+    people who ask to be let in. successor: the room that a tombstone names in place of this one.
+    predecessor: the one that this room says it replaces."""
 
     room_id: str
     name: str
@@ -34,6 +36,9 @@ class RoomSummary:
     members: int
     states_differ: bool
     note: str | None
+    knocks: int
+    successor: str | None
+    predecessor: str | None
 
 
 def summarise(
@@ -63,16 +68,21 @@ def summarise(
         tip_state=state_hash(tip_state),
         gaps=len(gaps_of(store, sharing, room, own_name)),
         held=store.held.count(room.nid),
-        members=_joined(store, states, room, user_id),
+        members=_members(store, states, room, user_id, "join"),
         states_differ=tip_state != current,
         note=room.note,
+        knocks=_members(store, states, room, user_id, "knock"),
+        successor=names.successor(room),
+        predecessor=names.predecessor(room),
     )
 
 
-def _joined(store: Store, states: RoomStates, room: RoomRecord, user_id: str) -> int:
-    """How many members are joined, as far as this node may show it."""
+def _members(
+    store: Store, states: RoomStates, room: RoomRecord, user_id: str, membership: str
+) -> int:
+    """How many members there are with that membership, as far as this node may show it."""
     if room.kind is RoomKind.COMPLETE:
         members = states.member_table(room.current_group).by_user.values()
-        return sum(member.membership == "join" for member in members)
+        return sum(member.membership == membership for member in members)
     shown = state_to_show(store, states, room, user_id)
-    return sum(event.membership == "join" for event in shown.values())
+    return sum(event.membership == membership for event in shown.values())

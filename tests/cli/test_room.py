@@ -162,3 +162,34 @@ def test_gaps(run: Command, node: FakeNode) -> None:
     assert "Held until they arrive: 2" in out
     node.on("GET", "/_dtnode/v1/rooms/!boat/gaps", answer | {"gaps": [], "held": 0})
     assert run("gaps", "boat").stdout.startswith("No gaps")
+
+
+def test_room_upgrade_prints_the_new_id(run: Command, node: FakeNode) -> None:
+    path = "/_matrix/client/v3/rooms/!boat/upgrade"
+    node.on("POST", path, {"replacement_room": "!new"})
+    assert run("room", "upgrade", "boat", "--version", "11", "--no-invite").stdout == "!new\n"
+    assert node.body("POST", path) == {"new_version": "11", "org.dtnode.invite": False}
+    node.requests.clear()
+    result = run("room", "upgrade", "boat", "--creator", "bob", "--json")
+    assert json.loads(result.stdout) == {"room_id": "!new", "replaces": "!boat"}
+    assert node.body("POST", path) == {
+        "new_version": "12",
+        "org.dtnode.invite": True,
+        "additional_creators": [BOB],
+    }
+
+
+def test_joining_a_room_that_was_replaced_says_so(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_matrix/client/v3/join/!boat", {"org.dtnode.replaced_by": "!new$(rm)"})
+    result = run("room", "join", "boat")
+    assert result.exit_code == 0
+    assert "Go on with: dtnode room join '!new$(rm)'" in result.stderr
+
+
+def test_room_list_shows_knocks_and_replaced_rooms(run: Command, node: FakeNode) -> None:
+    boat, pier = ROOMS
+    rooms = [boat | {"successor": "!new"}, pier | {"membership": "knock"}]
+    node.on("GET", "/_dtnode/v1/rooms", {"rooms": rooms})
+    out = run("room", "list").stdout
+    assert "joined\t3\t12\t1\treplaced\t!boat" in out
+    assert "pier\tasked to join\t" in out
