@@ -10,7 +10,6 @@ import canonicaljson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vector_pipeline import VECTORS
 
 from dtnode.errors import FormatError
 from dtnode.matrix.canonical_json import (
@@ -21,6 +20,7 @@ from dtnode.matrix.canonical_json import (
     encode_canonical_json,
     parse_json_object,
 )
+from tests.matrix.vector_pipeline import VECTORS
 
 BOTH = pytest.mark.parametrize("strict", [True, False])
 

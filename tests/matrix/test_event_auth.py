@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_room import ALICE, BOB, CAROL, DAN, SmallRoom, key_of
 
 from dtnode.errors import AuthRuleError
 from dtnode.matrix.event_auth import (
@@ -21,6 +20,7 @@ from dtnode.matrix.event_auth import (
 from dtnode.matrix.pdu import Pdu, parse_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import verify_pdu
+from tests.matrix.small_room import ALICE, BOB, CAROL, DAN, SmallRoom, key_of
 
 ALL_VERSIONS = pytest.mark.parametrize("version", ROOM_VERSIONS)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from small_room import ALICE, BOB, SmallRoom
 
 from dtnode.matrix.history_visibility import server_may_read, visibility_of
+from tests.matrix.small_room import ALICE, BOB, SmallRoom
 
 MEMBERSHIPS = ["join", "invite", "knock", "leave", "ban"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_room import ALICE, BOB, CAROL, DAN, SmallRoom, signer_of
 
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import sign_json
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
+from tests.matrix.small_room import ALICE, BOB, CAROL, DAN, SmallRoom, signer_of
 
 ALL_VERSIONS = pytest.mark.parametrize("version", ROOM_VERSIONS)
 

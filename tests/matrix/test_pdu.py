@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_room import ALICE, BOB, SmallRoom, key_of, signer_of
-from vector_pipeline import ROOM_NAMES, load_room
 
 from dtnode.errors import FormatError, SignatureError
 from dtnode.matrix.canonical_json import MAX_INTEGER
@@ -19,6 +17,8 @@ from dtnode.matrix.pdu import MAX_PDU_BYTES, Pdu, PduFormatError, parse_pdu, rea
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import check_content_hash, sign_event, verify_pdu
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64, encode_url_safe_unpadded_base64
+from tests.matrix.small_room import ALICE, BOB, SmallRoom, key_of, signer_of
+from tests.matrix.vector_pipeline import ROOM_NAMES, load_room
 
 ALL_VERSIONS = pytest.mark.parametrize("version", ROOM_VERSIONS)
 HASH = "a" * 43

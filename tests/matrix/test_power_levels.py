@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_room import ALICE, BOB, CAROL, SmallRoom
 
 from dtnode.errors import AuthRuleError
 from dtnode.matrix.event_auth import redaction_applies
 from dtnode.matrix.power_levels import LEVEL_NAMES, PowerLevels, parse_power_levels
 from dtnode.matrix.room_versions import ROOM_VERSIONS
+from tests.matrix.small_room import ALICE, BOB, CAROL, SmallRoom
 
 LENIENT = [name for name, version in ROOM_VERSIONS.items() if not version.integer_power_levels]
 LENIENT_VERSIONS = pytest.mark.parametrize("version", LENIENT)

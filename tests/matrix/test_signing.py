@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_room import ALICE, BOB, CAROL, SmallRoom, key_of, signer_of
-from vector_pipeline import VECTORS
 
 from dtnode.errors import FormatError, SignatureError
 from dtnode.matrix.hashing import content_hash
@@ -27,6 +25,8 @@ from dtnode.matrix.signing import (
 )
 from dtnode.matrix.unpadded_base64 import decode_unpadded_base64, encode_unpadded_base64
 from dtnode.signer import Ed25519Signer
+from tests.matrix.small_room import ALICE, BOB, CAROL, SmallRoom, key_of, signer_of
+from tests.matrix.vector_pipeline import VECTORS
 
 SPEC: dict[str, Any] = json.loads((VECTORS / "matrix_spec.json").read_text())
 SPEC_SIGNER = Ed25519Signer(base64.b64decode(SPEC["seed"] + "="), "domain")

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_room import ALICE, BOB, CAROL, DAN, SmallRoom
-from vector_pipeline import ROOM_NAMES, Pipeline, load_room, run
 
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.room_versions import ROOM_VERSIONS
@@ -23,6 +21,8 @@ from dtnode.matrix.state_resolution import (
     resolve,
     state_hash,
 )
+from tests.matrix.small_room import ALICE, BOB, CAROL, DAN, SmallRoom
+from tests.matrix.vector_pipeline import ROOM_NAMES, Pipeline, load_room, run
 
 ALL_VERSIONS = pytest.mark.parametrize("version", ROOM_VERSIONS)
 

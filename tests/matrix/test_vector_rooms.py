@@ -8,7 +8,12 @@ import random
 from typing import Any
 
 import pytest
-from vector_pipeline import (
+
+from dtnode.matrix.canonical_json import encode_canonical_json
+from dtnode.matrix.pdu import Pdu, read_pdu, stored_pdu
+from dtnode.matrix.room_versions import ROOM_VERSIONS
+from dtnode.matrix.unpadded_base64 import decode_unpadded_base64
+from tests.matrix.vector_pipeline import (
     ROOM_NAMES,
     VECTORS,
     Pipeline,
@@ -18,11 +23,6 @@ from vector_pipeline import (
     load_room,
     run,
 )
-
-from dtnode.matrix.canonical_json import encode_canonical_json
-from dtnode.matrix.pdu import Pdu, read_pdu, stored_pdu
-from dtnode.matrix.room_versions import ROOM_VERSIONS
-from dtnode.matrix.unpadded_base64 import decode_unpadded_base64
 
 DEAD = {"rejected", "dropped"}
 SEEDS = range(8 if os.environ.get("DTNODE_FUZZ") == "deep" else 2)

@@ -30,8 +30,7 @@ from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.codec import encode_message
 from dtnode.wire.messages import Ack, CardAck, Events, Message, RoomCard
-
-from .harness import World
+from tests.node.harness import World
 
 M = TypeVar("M")
 MTU_BYTES = 60_000

@@ -19,9 +19,8 @@ from dtnode.node import links as links_module
 from dtnode.node.links import LinkManager
 from dtnode.testing import MemoryLink, memory_link_pair
 from dtnode.testing.rooms_builder import signer_for
-
-from .harness import World
-from .raw_peer import assert_talks, put_room, room_of
+from tests.node.harness import World
+from tests.node.raw_peer import assert_talks, put_room, room_of
 
 INFO = LinkInfo(mtu_bytes=60_000)
 

@@ -15,8 +15,7 @@ import trio
 from dtnode.errors import AuthRuleError
 from dtnode.rooms.local import RoomNotHere
 from dtnode.testing import LinkFaults
-
-from .harness import World
+from tests.node.harness import World
 
 BAD = LinkFaults(loss=0.3, duplication=0.1, reordering=0.2, delay_s=0.2)
 

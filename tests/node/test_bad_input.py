@@ -26,9 +26,8 @@ from dtnode.wire.messages import (
     Tips,
     Want,
 )
-
-from .harness import World
-from .raw_peer import RawPeer, a_and_b, assert_talks, meet
+from tests.node.harness import World
+from tests.node.raw_peer import RawPeer, a_and_b, assert_talks, meet
 
 MALLORY = signer_for("mallory")
 

@@ -14,9 +14,8 @@ from dtnode.node.node import CARD_PATIENCE_S
 from dtnode.rooms.local import RoomNotHere
 from dtnode.testing.rooms_builder import signer_for
 from dtnode.wire.messages import CardAck, CardKind, CardRequest, RoomCard
-
-from .harness import World
-from .raw_peer import meet
+from tests.node.harness import World
+from tests.node.raw_peer import meet
 
 
 @asynccontextmanager

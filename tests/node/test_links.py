@@ -24,10 +24,9 @@ from dtnode.store import PeerRecord
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import signer_for
 from dtnode.wire.messages import Tips
-
-from .harness import World
-from .raw_peer import meet, put_room, room_of
-from .switchboard import Wire, dial, listen, net
+from tests.node.harness import World
+from tests.node.raw_peer import meet, put_room, room_of
+from tests.node.switchboard import Wire, dial, listen, net
 
 
 async def test_nodes_meet_over_configured_links(

@@ -16,8 +16,7 @@ import trio
 
 from dtnode.node.node import Node
 from dtnode.testing import LinkFaults
-
-from .harness import World
+from tests.node.harness import World
 
 SEEDS = 200
 LEFT, RIGHT = ("a", "b", "c"), ("d", "e", "f")

@@ -22,9 +22,8 @@ from dtnode.testing.rooms_builder import signer_for
 from dtnode.wire.codec import encode_message
 from dtnode.wire.limits import MAX_CARD_PDUS, MAX_CARD_SERVERS, MAX_PDU_BYTES
 from dtnode.wire.messages import Bye, CardKind, Events, Ping, RoomCard, Tips
-
-from .harness import World
-from .raw_peer import a_and_b, assert_talks, meet, put_room, room_of
+from tests.node.harness import World
+from tests.node.raw_peer import a_and_b, assert_talks, meet, put_room, room_of
 
 MALLORY = signer_for("mallory")
 MALLORY_ID = f"@mallory:{MALLORY.server_name}"

@@ -31,9 +31,8 @@ from dtnode.wire.messages import (
     Tips,
     Want,
 )
-
-from .harness import World
-from .raw_peer import RawPeer, a_and_b, assert_talks, meet, put_room, room_of
+from tests.node.harness import World
+from tests.node.raw_peer import RawPeer, a_and_b, assert_talks, meet, put_room, room_of
 
 MALLORY = signer_for("mallory")
 NOWHERE = "!" + "N" * 43

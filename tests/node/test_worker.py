@@ -15,9 +15,8 @@ from dtnode.errors import StoreError
 from dtnode.node.worker import MAX_JOBS_A_COMMIT, News, StoreWorker, in_thread, inline
 from dtnode.store import Store
 from dtnode.testing.rooms_builder import signer_for
-
-from .harness import World
-from .raw_peer import a_and_b, assert_talks, put_room, room_of
+from tests.node.harness import World
+from tests.node.raw_peer import a_and_b, assert_talks, put_room, room_of
 
 
 class Bench:

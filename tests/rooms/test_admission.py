@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from nodes import Node, give_cards, make_room, meet
 
 from dtnode.errors import AuthRuleError, FormatError, PduError
 from dtnode.matrix.pdu import Pdu
@@ -15,6 +14,7 @@ from dtnode.rooms.local import RoomNotHere
 from dtnode.rooms.profile import set_own_displayname
 from dtnode.store import RoomKind
 from dtnode.wire.messages import CardKind
+from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 KNOCK_VERSIONS = ("7", "8", "9", "10", "11", "12")
 RESTRICTED_VERSIONS = ("8", "9", "10", "11", "12")

@@ -12,9 +12,16 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from vector_rooms import DEAD, ROOM_NAMES, Feed, VectorRoom, load_room, load_synapse_views
 
 from dtnode.rooms.audit import audit_file
+from tests.rooms.vector_rooms import (
+    DEAD,
+    ROOM_NAMES,
+    Feed,
+    VectorRoom,
+    load_room,
+    load_synapse_views,
+)
 
 SEEDS = range(3)
 VIEWS = load_synapse_views()

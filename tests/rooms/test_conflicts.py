@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from nodes import FakeClock, Node, make_room, meet, take_in
 
 from dtnode.errors import AuthRuleError, PduError
 from dtnode.matrix.pdu import MAX_PREV_EVENTS, Pdu
@@ -14,6 +13,7 @@ from dtnode.rooms.create import EventBuilder
 from dtnode.rooms.local import NewRoom
 from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import FIRST_TS_MS, RoomBuilder, user_id_for
+from tests.rooms.nodes import FakeClock, Node, make_room, meet, take_in
 
 VERSIONS = ("3", "6", "9", "10", "11", "12")
 DAY_MS = 86_400_000

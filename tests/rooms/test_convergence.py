@@ -6,11 +6,11 @@ import itertools
 import random
 
 import pytest
-from nodes import Node, make_room, meet
 
 from dtnode.errors import PduError
 from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import user_id_for
+from tests.rooms.nodes import Node, make_room, meet
 
 NAMES = ("alice", "bob", "carol", "dan", "erin")
 STEPS = 60

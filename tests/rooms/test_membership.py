@@ -6,7 +6,6 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from nodes import Node, give_cards, make_room, meet
 
 from dtnode.errors import AuthRuleError, FormatError, PduError
 from dtnode.rooms.create import EventBuilder
@@ -15,6 +14,7 @@ from dtnode.rooms.local import RoomNotHere
 from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import user_id_for
 from dtnode.wire.messages import CardKind, RoomCard
+from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 VERSIONS = ("3", "6", "9", "10", "11", "12")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from nodes import Node, give_cards, make_room
 
 from dtnode.rooms.names import NameAmbiguous, NameNotFound, resolve_room
 from dtnode.store import PeerRecord
 from dtnode.testing.rooms_builder import user_id_for
+from tests.rooms.nodes import Node, give_cards, make_room
 
 
 def test_rooms_by_id_and_by_unique_name() -> None:
@@ -33,13 +33,36 @@ def test_an_invited_rooms_name_counts() -> None:
     assert bob.rooms.names.resolve_room("the hut").room_id == room_id
 
 
-def test_rooms_without_a_name_are_called_by_alias_members_or_id() -> None:
+def test_rooms_without_a_name_are_called_by_alias_or_members() -> None:
     alice = Node("alice")
     room_id = alice.create()
-    assert alice.rooms.names.room_name(alice.room(room_id)) == room_id
-    for number in range(5):
-        alice.member(room_id, f"guest{number}", "invite")
-    assert alice.rooms.names.room_name(alice.room(room_id)) == "guest0, guest1, guest2 and 2 more"
+
+    def name() -> str:
+        return alice.rooms.names.room_name(alice.room(room_id))
+
+    assert name() == "Empty Room"
+    expected = [
+        "zoe",
+        "zoe and yan",
+        "zoe, yan, and xia",
+        "zoe, yan, xia, and wim",
+        "zoe, yan, xia, wim, and val",
+        "zoe, yan, xia, wim, val, and 1 other",
+        "zoe, yan, xia, wim, val, and 2 others",
+    ]
+    guests = ["zoe", "yan", "xia", "wim", "val", "uli", "tom"]
+    for guest, called in zip(guests, expected, strict=True):  # in the order in which they came
+        alice.member(room_id, guest, "invite")
+        assert name() == called
+    heroes = alice.rooms.names.heroes(alice.room(room_id))
+    assert heroes.user_ids == tuple(user_id_for(guest) for guest in guests[:5])
+    assert (heroes.joined, heroes.invited, heroes.others) == (1, 7, 2)
+    for guest in guests[2:]:
+        alice.member(room_id, guest, "leave")
+    assert name() == "zoe and yan"
+    for guest in guests[:2]:
+        alice.member(room_id, guest, "ban")
+    assert name() == "Empty Room (was xia, wim, val, uli, tom, and 2 others)"
     alice.set_state(room_id, "m.room.canonical_alias", {"alias": "#hut:a"})
     assert alice.rooms.names.room_name(alice.room(room_id)) == "#hut:a"
     alice.set_state(room_id, "m.room.name", {"name": 7})

@@ -5,7 +5,6 @@ of versions 3 to 5 can hold, through contacts, the store, room files and the wir
 from __future__ import annotations
 
 import pytest
-from nodes import Node, make_room, meet, take_in
 
 from dtnode.matrix.pdu import parse_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
@@ -15,6 +14,7 @@ from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.codec import decode_message, encode_message
 from dtnode.wire.messages import Events
+from tests.rooms.nodes import Node, make_room, meet, take_in
 
 OLD = [version for version in ROOM_VERSIONS if int(version) < 10]
 EARLY = [version for version in OLD if int(version) < 6]

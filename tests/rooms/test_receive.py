@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nodes import Node, take_in
 
 from dtnode.errors import FormatError
 from dtnode.matrix.pdu import Pdu
@@ -18,6 +17,7 @@ from dtnode.rooms.outcome import Check, Verdict
 from dtnode.store import RoomKind
 from dtnode.store import held as held_module
 from dtnode.testing.rooms_builder import RoomBuilder
+from tests.rooms.nodes import Node, take_in
 
 VERSIONS = ("3", "6", "9", "10", "11", "12")
 

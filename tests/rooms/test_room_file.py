@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from nodes import Node, make_room, meet
 
 from dtnode.errors import ConfigError, FormatError
 from dtnode.matrix.signing import sign_event
@@ -16,6 +15,7 @@ from dtnode.rooms.audit import audit_file, audit_lines
 from dtnode.rooms.room_file import MAX_LINE_BYTES, export_room
 from dtnode.signer import Ed25519Signer
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
+from tests.rooms.nodes import Node, make_room, meet
 
 
 def exported(node: Node, room_id: str) -> list[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from nodes import Node, give_cards, make_room, meet, offer, pull, push
 
 from dtnode.rooms.outcome import Verdict
 from dtnode.rooms.sharing import MAX_TIPS
@@ -13,6 +12,7 @@ from dtnode.store import RoomKind
 from dtnode.testing.rooms_builder import RoomBuilder
 from dtnode.wire.messages import RoomKind as WireRoomKind
 from dtnode.wire.messages import Tips, Want
+from tests.rooms.nodes import Node, give_cards, make_room, meet, offer, pull, push
 
 VERSIONS = ("3", "6", "9", "10", "11", "12")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from nodes import Node, give_cards, make_room, meet, take_in
-
 from dtnode.rooms.delivery import lacking
 from dtnode.rooms.timeline import client_event, marks
 from dtnode.testing.rooms_builder import RoomBuilder
+from tests.rooms.nodes import Node, give_cards, make_room, meet, take_in
 
 
 def test_paging_back_and_forth() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nodes import Node, give_cards, make_room, meet
 
 from dtnode.errors import AuthRuleError, FormatError
 from dtnode.rooms.names import NameAmbiguous
 from dtnode.rooms.upgrade import Upgrade
 from dtnode.testing.rooms_builder import user_id_for
+from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 STEPS = [("3", "4"), ("6", "12"), ("9", "10"), ("11", "12"), ("12", "11"), ("12", "12")]
 

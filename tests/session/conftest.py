@@ -1,15 +1,10 @@
-"""Puts this folder on the path, so that its tests share `session_pair`."""
+"""Pairs of sessions for the tests here."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from session_pair import Pair, make_pair
+from tests.session.session_pair import Pair, make_pair
 
 
 @pytest.fixture

@@ -7,7 +7,14 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_pair import (
+
+from dtnode.errors import DecodeError, HandshakeError
+from dtnode.link_info import LinkInfo
+from dtnode.session import SessionState
+from dtnode.session.framing import FrameKind, fragment
+from dtnode.session.handshake import MAX_HELLOS
+from dtnode.session.link_session import HANDSHAKE_TIMEOUT_S, MAX_HANDSHAKE_MESSAGES
+from tests.session.session_pair import (
     ALICE,
     BOB,
     LOSSY,
@@ -20,13 +27,6 @@ from session_pair import (
     names_in,
     signer_of,
 )
-
-from dtnode.errors import DecodeError, HandshakeError
-from dtnode.link_info import LinkInfo
-from dtnode.session import SessionState
-from dtnode.session.framing import FrameKind, fragment
-from dtnode.session.handshake import MAX_HELLOS
-from dtnode.session.link_session import HANDSHAKE_TIMEOUT_S, MAX_HANDSHAKE_MESSAGES
 
 NARROW = LinkInfo(mtu_bytes=64, reliable=False)
 

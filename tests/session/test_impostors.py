@@ -7,7 +7,11 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_pair import (
+
+from dtnode.errors import HandshakeError, RemoteProtocolError
+from dtnode.session import SessionState
+from dtnode.session.framing import FrameKind
+from tests.session.session_pair import (
     ALICE,
     BOB,
     MALLORY,
@@ -19,10 +23,6 @@ from session_pair import (
     names_in,
     signer_of,
 )
-
-from dtnode.errors import HandshakeError, RemoteProtocolError
-from dtnode.session import SessionState
-from dtnode.session.framing import FrameKind
 
 
 def test_the_hand_made_stranger_is_let_in_when_known() -> None:

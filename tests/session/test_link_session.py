@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_pair import ALICE, BOB, Pair, make_pair, make_session
 
 from dtnode.errors import (
     DecodeError,
@@ -30,6 +29,7 @@ from dtnode.session.link_session import MAX_EARLY_BYTES, MAX_EARLY_MESSAGES, MAX
 from dtnode.wire.codec import encode_message
 from dtnode.wire.limits import MAX_REASON_BYTES
 from dtnode.wire.messages import Bye, Events, Message, Ping, Want
+from tests.session.session_pair import ALICE, BOB, Pair, make_pair, make_session
 
 PING = Ping(reply=True)
 LARGE = Events(

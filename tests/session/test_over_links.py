@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from session_pair import ALICE, BOB, make_session
 
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
@@ -16,6 +15,7 @@ from dtnode.session import LinkSession, MessageReceived, PeerAuthenticated, Sess
 from dtnode.testing import LinkFaults, memory_link_pair
 from dtnode.wire.messages import Events, Message, Want
 from dtnode_transports.tcp import TcpTransport
+from tests.session.session_pair import ALICE, BOB, make_session
 
 WANTS: list[Message] = [Want(room_id="!r", event_ids=(f"${n}",) * 20) for n in range(50)]
 LARGE = Events(batch=1, room_id="!r", room_version="12", pdus=(bytes(50_000),) * 20)

@@ -13,11 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from samples import ROOM_ID, add_event, add_room, sample_id
 
 from dtnode.errors import StoreError
 from dtnode.store import Store
 from dtnode.store.schema import APPLICATION_ID, MIGRATIONS
+from tests.store.samples import ROOM_ID, add_event, add_room, sample_id
 
 KILLS = 24
 WRITER = Path(__file__).parent / "writer.py"

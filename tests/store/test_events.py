@@ -6,9 +6,9 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import add_event, add_room, sample_id, sample_pdu
 
 from dtnode.store import Store
+from tests.store.samples import add_event, add_room, sample_id, sample_pdu
 
 Dag = list[list[int]]
 """For each event (numbers from 1) the numbers of its parents."""

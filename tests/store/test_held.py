@@ -7,10 +7,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import add_event, add_room, sample_id, sample_pdu
 
 from dtnode.store import RoomRecord, Store
 from dtnode.store import held as held_module
+from tests.store.samples import add_event, add_room, sample_id, sample_pdu
 
 
 def hold(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from samples import VERSION, add_event, add_room
 
 from dtnode.store import PeerRecord, RoomKind, Store
 from dtnode.store.lru import Lru
 from dtnode.store.peers import MAX_FRONTIER
 from dtnode.store.rooms import CardRecord
+from tests.store.samples import VERSION, add_event, add_room
 
 
 def card(event_id: str, position: int, **changes: object) -> CardRecord:

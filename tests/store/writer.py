@@ -6,11 +6,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from samples import add_event, add_room, sample_pdu
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script
 
 from dtnode.store import Store
+from tests.store.samples import add_event, add_room, sample_pdu
 
 
 def write_until_killed(path: Path) -> None:

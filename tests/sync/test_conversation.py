@@ -7,8 +7,7 @@ import pytest
 from dtnode.link_info import LinkInfo
 from dtnode.sync.peer_sync import DEAD_LOSSY_S, QUIET_S
 from dtnode.wire.limits import MAX_EVENTS_PDUS
-
-from .sync_pair import LOSSY, RELIABLE, ROOM, Medium, Pair, card, chain
+from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Medium, Pair, card, chain
 
 BAD = Medium(loss=0.2, duplication=0.2, reordering=0.3, delay_s=0.2)
 

@@ -34,8 +34,7 @@ from dtnode.wire.messages import (
     Tips,
     Want,
 )
-
-from .sync_pair import LOSSY, RELIABLE, ROOM, Node, card, chain, pdu
+from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Node, card, chain, pdu
 
 
 def node(info: LinkInfo = RELIABLE) -> Node:

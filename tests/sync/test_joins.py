@@ -10,8 +10,7 @@ from dtnode.sync.joins import MAX_REFUSED
 from dtnode.sync.timing import MAX_ATTEMPTS
 from dtnode.wire.limits import MAX_REASON_BYTES
 from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned
-
-from .sync_pair import LOSSY, RELIABLE, ROOM, Medium, Node, Pair
+from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Medium, Node, Pair
 
 SIGNED = JoinSigned(room_id=ROOM, event_id="$join", pdu=b"{} signed")
 

@@ -18,8 +18,7 @@ from dtnode.sync.timing import (
 from dtnode.sync.wants import MAX_GAPS, MAX_OUTSTANDING, MAX_ROOMS, Wants
 from dtnode.wire.limits import MAX_PDUS_BYTES
 from dtnode.wire.messages import CardKind
-
-from .sync_pair import card
+from tests.sync.sync_pair import card
 
 
 def fly(outbox: Outbox, batch: int, room_id: str, ids: tuple[str, ...], due: float = 1.0) -> None:
