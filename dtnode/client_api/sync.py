@@ -23,7 +23,6 @@ from dtnode.rooms import Rooms
 from dtnode.rooms.timeline import TimelineEvent
 from dtnode.store import RoomKind, RoomRecord
 
-_HEROES = 5  # members named for a room without a name ("Room summary")
 _INVITE_STATE = frozenset(
     {
         "m.room.create",
@@ -233,21 +232,11 @@ class _Response:
         ]
 
     def _summary(self, room: RoomRecord) -> Json:
-        memberships = {
-            state_key: pdu.membership
-            for (type_, state_key), pdu in self._rooms.state(room).items()
-            if type_ == "m.room.member"
-        }
-        others = sorted(
-            user_id
-            for user_id, membership in memberships.items()
-            if membership in ("join", "invite") and user_id != self._rooms.user_id
-        )
-        counts = list(memberships.values())
+        heroes = self._rooms.names.heroes(room)
         return {
-            "m.heroes": others[:_HEROES],
-            "m.joined_member_count": counts.count("join"),
-            "m.invited_member_count": counts.count("invite"),
+            "m.heroes": list(heroes.user_ids),
+            "m.joined_member_count": heroes.joined,
+            "m.invited_member_count": heroes.invited,
         }
 
     # --- leave

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dtnode.errors import DtnodeError
 from dtnode.matrix.identifiers import is_user_id, server_name_of, split_user_id
 from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.rooms.heroes import Heroes, heroes_of, name_after
 from dtnode.rooms.membership import anchor_card, own_chain, shown_state
 from dtnode.rooms.state import RoomStates
 from dtnode.rooms.succession import predecessor, successor
@@ -16,7 +17,6 @@ from dtnode.store import PeerRecord, RoomKind, RoomRecord, Store
 
 _MIN_KEY_PREFIX = 4  # characters of a server name that stand for a person
 _KEY_LABEL = 4  # characters of the key that tell people of the same name apart
-_HEROES = 3  # members named where a room has no name of its own
 
 
 class NameNotFound(DtnodeError):
@@ -59,23 +59,28 @@ class Names:
     # --- rooms
 
     def room_name(self, room: RoomRecord) -> str:
-        """Its name, else its alias, else its members, else its id."""
+        """Its name, else its alias, else one after its members (client-server API, "Calculating the
+        display name for a room"), with what people are called here."""
         look = self._state_lookup(room)
         for type_, field in (("m.room.name", "name"), ("m.room.canonical_alias", "alias")):
             event = look(type_, "")
             text = None if event is None else event.content.get(field)
             if isinstance(text, str) and text:
                 return text
-        here = self._members_here(room)
-        members = [
-            person.label
-            for person in self.people()
-            if person.user_id != self._user_id and here.get(person.user_id) in ("join", "invite")
-        ]
-        if not members:
-            return room.room_id
-        more = f" and {len(members) - _HEROES} more" if len(members) > _HEROES else ""
-        return ", ".join(members[:_HEROES]) + more
+        return name_after(self.heroes(room), self.labels())
+
+    def heroes(self, room: RoomRecord) -> Heroes:
+        """After whom a room without a name is called."""
+        state: Mapping[StateKey, str] = {}
+        if room.kind is RoomKind.COMPLETE:
+            state = self._store.state_groups.state(room.current_group)
+
+        def order(user_id: str) -> int:
+            event_id = state.get(("m.room.member", user_id))
+            nid = None if event_id is None else self._store.events.nid_of(event_id)
+            return nid or 0
+
+        return heroes_of(self._members_here(room), self._user_id, order)
 
     def _members_here(self, room: RoomRecord) -> Mapping[str, str | None]:
         """user id -> membership"""
