@@ -12,7 +12,7 @@ import pytest
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.node.data_folder import DataFolder
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import parse_header, room_id_of
+from dtnode.rooms.room_file import create_event, parse_header
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, Store
 from tests.cli.conftest import Command
@@ -30,7 +30,7 @@ def lines() -> list[bytes]:
 def room_id(folder: DataFolder, lines: list[bytes]) -> Iterator[str]:
     """The folder's store holds the vector room and stays open, as a running node's would."""
     header = parse_header(lines[0])
-    found = room_id_of(lines[1], header.version)
+    found = create_event(lines[1], header.version).room_id
     store = Store(folder.store_path)
     receiver = Receiver(store, RoomStates(store), header.key, own_name="")
     with store.transaction():

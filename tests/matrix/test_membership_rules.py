@@ -206,7 +206,13 @@ def test_third_party_invites(version: str) -> None:
     assert "no third-party invite" in reason(BOB, CAROL, {"signed": {**signed, "token": "x"}})
     for broken in (1, {}, {"signed": 1}, {"signed": {"mxid": CAROL}}):
         assert "no usable" in reason(BOB, CAROL, broken)
-    for signatures in (None, [], {"identity.test": 1}, {"x": {"ed25519:1": "A" * 86}}):
+    unusable: tuple[object, ...] = (
+        None,
+        [],
+        {"identity.test": 1},
+        {"x": {"ed25519:1": "A" * 86}},
+    )
+    for signatures in unusable:
         forged = {**signed, "signatures": signatures}
         assert "no signature" in reason(BOB, CAROL, {"signed": forged})
     altered = {**signed, "extra": 1}

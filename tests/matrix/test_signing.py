@@ -99,7 +99,13 @@ def test_every_known_key_of_the_server_must_verify() -> None:
         verify_pdu(with_signatures(pdu, more), lambda server, _: signer_of(server).public_key)
     with pytest.raises(SignatureError, match="no key of"):
         verify_pdu(pdu, lambda server, key_id: None)
-    for bad in ({}, {"b.test": {"ed25519:1": good}}, {"a.test": {}}, {"a.test": {"x:1": good}}):
+    unsigned: tuple[dict[str, dict[str, str]], ...] = (
+        {},
+        {"b.test": {"ed25519:1": good}},
+        {"a.test": {}},
+        {"a.test": {"x:1": good}},
+    )
+    for bad in unsigned:
         with pytest.raises(SignatureError, match="not signed by"):
             verify_pdu(with_signatures(pdu, bad), key_of)
     for text in ("", "A", "ä", "A" * 86):
@@ -123,9 +129,9 @@ def test_authorised_joins_need_the_authorising_server() -> None:
         verify_pdu(alone, key_of)
     verify_pdu(room.make(BOB, "m.room.member", content, BOB, signers=("b.test", "a.test")), key_of)
     for unusable in (None, 1, "alice"):
-        content = {"membership": "join", "join_authorised_via_users_server": unusable}
+        odd = {"membership": "join", "join_authorised_via_users_server": unusable}
         with pytest.raises(SignatureError, match="not a user id"):
-            verify_pdu(room.make(BOB, "m.room.member", content, BOB), key_of)
+            verify_pdu(room.make(BOB, "m.room.member", odd, BOB), key_of)
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)

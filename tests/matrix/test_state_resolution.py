@@ -176,8 +176,9 @@ room_and_events = st.sampled_from(ROOM_NAMES).flatmap(
 def test_auth_chain_difference_by_definition(case: tuple[str, list[str]]) -> None:
     pipeline, event_ids = PIPELINES[case[0]], case[1]
     states = [pipeline.after[event_id] for event_id in event_ids]
-    chains = [chain(pipeline, state.values()) for state in states]
-    expected = set.union(*chains) - set.intersection(*chains)
+    chains: list[set[str]] = [chain(pipeline, state.values()) for state in states]
+    everything: set[str] = set().union(*chains)
+    expected = everything - everything.intersection(*chains)
     assert auth_chain_difference(states, pipeline) == expected
 
 
