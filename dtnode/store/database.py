@@ -16,7 +16,7 @@ from dtnode.errors import StoreError
 from dtnode.store.schema import APPLICATION_ID, MIGRATIONS
 
 _BUSY_TIMEOUT_S = 5.0  # a reader's checkpoint or a backup may hold a lock that long
-_CACHE_KIB = 8_192  # page cache; the node's target is 64 MiB in all
+_CACHE_KIB = 4_096  # page cache; the node's target is 64 MiB in all
 
 
 class _Cursor(sqlite3.Cursor):
@@ -272,7 +272,17 @@ def _as_store_error(exc: sqlite3.Error, path: Path | None) -> StoreError:
         return StoreError(f"the disk that holds {path} is full: make room, nothing was lost")
     if "locked" in text or "busy" in text:
         return StoreError(f"{path} is in use by another program: stop it first")
-    if "readonly" in text or "unable to open" in text:
+    if "readonly" in text:
+        return StoreError(
+            f"{path} can't be written, its disk or folder is read-only: make it writable, nothing"
+            " was lost"
+        )
+    if "disk I/O error" in text:
+        return StoreError(
+            f"the disk that holds {path} fails ({text}): nothing acknowledged was lost. Copy the"
+            " data folder to another disk, and go on there"
+        )
+    if "unable to open" in text:
         return StoreError(f"{path} can't be opened ({text}): check that it exists and its rights")
     if isinstance(exc, sqlite3.DatabaseError) and not isinstance(
         exc, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from dtnode.errors import StoreError
+from dtnode.errors import ConfigError, StoreError
 from dtnode.node.data_folder import DataFolder
 from dtnode.store import Store
 from tests.store.samples import ROOM_ID, add_room, sample_id
@@ -33,7 +34,7 @@ from tests.store.test_durability import assert_whole
 from tests.store.test_power_cut import CHECKPOINT_PAGES, one_transaction
 
 DEEP = os.environ.get("DTNODE_FUZZ") == "deep"
-RUNS = 2_000 if DEEP else 40  # of each fault, spread over all operations
+RUNS = 2_000 if DEEP else 25  # of each fault, spread over all operations
 TRANSACTIONS = 12
 CLEAR = {
     "full": r"disk that holds .* is full: make room, nothing was lost",
@@ -62,13 +63,14 @@ class FaultyDisk:
         if self.seen - 1 != self.at and not (self.lasting and self.seen > self.at):
             return SQLITE_OK
         self.failed += 1
-        return {
+        results: dict[str, Fault] = {
             "full": SQLITE_FULL,
             "torn": (len(operation.data) // 2, SQLITE_FULL),
             "broken": IOERR_WRITE,
             "unsynced": IOERR_FSYNC,
             "read-only": SQLITE_READONLY,
-        }[self.name]
+        }
+        return results[self.name]
 
     def mend(self) -> None:
         self.at, self.lasting = -1, False
@@ -137,18 +139,16 @@ def test_a_fault_at_any_operation(tmp_path: Path, name: str, lasting: bool) -> N
                 disk.mend()
                 store.close()
         told += bool(errors)
-        for error in errors:
-            _assert_clear(error, CLEAR[name])
+        for text in errors:
+            _assert_clear(text, CLEAR[name])
         with closing(Store(path)) as again:
             assert assert_whole(again) == acknowledged
     # Where a fold of the log into the main file fails, nobody needs to know: it is done later.
     assert told > len(places) * (0.2 if name == "unsynced" else 0.5)
 
 
-def _assert_clear(error: str, expected: str) -> None:
-    import re
-
-    assert re.search(expected, error), error
+def _assert_clear(text: str, expected: str) -> None:
+    assert re.search(expected, text), text
 
 
 @pytest.mark.parametrize("name", CLEAR)
@@ -249,8 +249,6 @@ def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_two_nodes_on_one_folder(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "alice")
     folder.create("alice", None, os.urandom)
-    from dtnode.errors import ConfigError
-
     with folder.lock():
         with pytest.raises(ConfigError, match="already running"), DataFolder(folder.path).lock():
             raise AssertionError("two of them hold it")
