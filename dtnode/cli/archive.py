@@ -11,11 +11,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any, BinaryIO, cast
 
 import click
 
-from dtnode.cli.api import OWN_API, NodeApi
+from dtnode.cli.api import OWN_API, NodeApi, RequestFailedError
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json, echo_table, printable, progress_bar, warn
 from dtnode.errors import ConfigError, DtnodeError
@@ -63,7 +64,12 @@ def export_room(folder: DataFolder, room: str, file: Path) -> None:
             for line in lines:
                 sys.stdout.write(line.rstrip("\n") + "\n")
             return
-        written = write_lines(file, lines)
+        try:
+            written = write_lines(file, lines)
+        except OSError as error:
+            raise ConfigError(
+                f"{file} can't be written: {error.strerror or error}. Choose another place for it."
+            ) from error
     finally:
         store.close()
     click.echo(f"{written - 1} events in {printable(file)}", err=True)
@@ -80,13 +86,18 @@ def import_room(folder: DataFolder, file: Path, as_json: bool) -> None:
     broken off, run it again, and it soon goes on where it was.
     """
     with NodeApi(folder) as api, _progress_of(file) as seen:
-        answer = api.post_stream(f"{OWN_API}/import", _chunks(file, seen))
+        try:
+            answer = api.post_stream(f"{OWN_API}/import", _chunks(file, seen))
+        except RequestFailedError as error:
+            raise DtnodeError(f"{file}: {error}") from error
     if as_json:
         echo_json(answer)
         return
     click.echo(f"Room {answer['room_id']}")
     for key in ("accepted", "rejected", "dropped", "held", "duplicate"):
         click.echo(f"  {key}: {answer[key]}")
+    if answer["rejected"] or answer["dropped"]:
+        click.echo(f"Why some were rejected or dropped: dtnode audit {quote(printable(file))}")
 
 
 @click.command()
@@ -98,6 +109,7 @@ def audit(file: Path, as_json: bool) -> None:
     from dtnode.rooms.audit import audit_file
 
     with _room_file_errors(file):
+        file.stat()  # audit_file would tell of a missing one in the system's words
         report: dict[str, Any] = audit_file(file)
     if as_json:
         echo_json(report)
@@ -126,9 +138,12 @@ def audit(file: Path, as_json: bool) -> None:
 def backup(folder: DataFolder, file: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Seal this node (key, settings, peers, rooms) into FILE with a passphrase.
 
-    The node may go on running. Whoever has the file and the passphrase can speak as you.
+    The node may go on running. Whoever has the file and the passphrase can speak as you. A file
+    that is there already is replaced; at a terminal you are asked first.
     """
     folder.open()
+    if file.exists() and sys.stdin.isatty():
+        click.confirm(f"{printable(file)} is there already. Replace it?", abort=True, err=True)
     from dtnode.node.backup import write_backup
 
     passphrase = read_passphrase(passphrase_file, confirm=True)
@@ -168,7 +183,11 @@ def restore(folder: DataFolder, file: Path, passphrase_file: Path | None, as_jso
         )
     else:
         click.echo(f"You are {identity.user_id} again, in {printable(folder.path)}")
-        click.echo("Make sure that the node it was taken from never runs again.")
+        click.echo(
+            "Make sure that the node it was taken from never runs again.\n"
+            "Start this one with dtnode run, and let it meet another node before you write: what"
+            " was written after the backup comes back from there."
+        )
 
 
 def read_passphrase(file: Path | None, *, confirm: bool) -> str:
@@ -258,4 +277,4 @@ def _verdict(event: dict[str, Any]) -> str:
 
 def _failed(event: dict[str, Any]) -> str:
     checks = event.get("checks") or {}
-    return "; ".join(f"{name}: {text}" for name, text in checks.items() if text != "ok")
+    return "; ".join(f"{name}: {text}" for name, text in checks.items() if text not in ("ok", None))

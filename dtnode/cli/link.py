@@ -4,18 +4,20 @@ told of every change."""
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 import click
 
-from dtnode.cli.api import OWN_API, NodeApi
+from dtnode.cli.api import OWN_API, JsonObject, NodeApi
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json, echo_table, warn
 from dtnode.config import ACCEPT_VALUES, Accept, LinkConfig, NodeConfig, OptionValue, new_link_id
 from dtnode.errors import ConfigError, DtnodeError
 from dtnode.node.data_folder import DataFolder
 
+_SETTLE_S, _SETTLE_LOOKS = 0.1, 10  # a second: opening a socket takes milliseconds
 _OPTION_NAME = re.compile(r"--[a-z][a-z0-9-]*\Z")
 
 accept_option = click.option(
@@ -29,7 +31,8 @@ accept_option = click.option(
 peer_option = click.option(
     "--peer",
     metavar="SERVER_NAME",
-    help="The node that must be at the other end; it becomes known by this.",
+    help="The node that must be at the other end; it becomes known by this. Without --peer, it has"
+    " to be known already: see dtnode peer add.",
 )
 
 
@@ -62,7 +65,11 @@ def add() -> None:
 
 
 @add.command("tcp")
-@click.option("--listen", metavar="HOST:PORT", help="Wait for connections here.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Wait for connections here; :PORT for all of this machine's addresses.",
+)
 @click.option("--dial", metavar="HOST:PORT", help="Connect to there, again and again.")
 @peer_option
 @click.option(
@@ -201,12 +208,29 @@ def _reload(folder: DataFolder, added_id: str | None) -> None:
     try:
         with NodeApi(folder) as api:
             links = api.post(f"{OWN_API}/links/reload", {})["links"]
+            links = _settled(api, links, added_id)
     except DtnodeError as error:
         warn(f"The settings are saved, but the running node hasn't taken them up: {error}")
         return
     for entry in links:
         if entry["id"] == added_id and entry.get("state") == "failed":
             warn(f"The link is saved, but doesn't come up: {entry.get('detail')}")
+
+
+def _settled(api: NodeApi, links: list[JsonObject], added_id: str | None) -> list[JsonObject]:
+    """The links as soon as a listening one that was just added listens or can't; a link that dials
+    may do so for days."""
+    for _ in range(_SETTLE_LOOKS):
+        if not any(
+            entry["id"] == added_id
+            and "listen" in entry.get("options", {})
+            and entry.get("state") == "dialling"
+            for entry in links
+        ):
+            break
+        time.sleep(_SETTLE_S)
+        links = api.get(f"{OWN_API}/status")["links"]
+    return links
 
 
 def _as_json(entry: LinkConfig) -> dict[str, object]:

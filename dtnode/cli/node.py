@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 
 import click
 
@@ -12,7 +14,7 @@ from dtnode.cli.output import echo_json, printable
 from dtnode.cli.status_text import status_lines
 from dtnode.config import check_domain, check_user
 from dtnode.errors import ConfigError
-from dtnode.node.data_folder import DataFolder
+from dtnode.node.data_folder import DataFolder, default_data_path
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -63,8 +65,10 @@ def init(folder: DataFolder, user: str, domain: str | None, as_json: bool) -> No
     click.echo(_about_the_name(domain))
     click.echo(
         "The key in this folder is you. Keep a sealed copy elsewhere: dtnode backup FILE\n"
-        "Next: dtnode link add tcp --listen HOST:PORT (or --dial HOST:PORT), then dtnode run"
+        "Next: dtnode link add tcp --listen :PORT (or --dial HOST:PORT), then dtnode run"
     )
+    if folder.path != default_data_path():
+        click.echo("In each command, name this folder as here: dtnode --data DIR ...")
 
 
 def _about_the_name(domain: str | None) -> str:
@@ -93,9 +97,24 @@ def _about_the_name(domain: str | None) -> str:
 def run(folder: DataFolder, log_level: str) -> None:
     """Run the node until Ctrl-C or SIGTERM; one line says when it is ready."""
     folder.open()
+    _log_for_people(log_level)
     from dtnode.node.app import run_node
 
     run_node(folder, log_level=log_level)
+
+
+def _log_for_people(level: str) -> None:
+    """Which part of the program a line comes from, and that the API is there, which the line on
+    standard output says, is for who looks for a bug: --log-level debug."""
+    if level == "debug":
+        return  # run_node's own format
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    logging.getLogger("dtnode.client_api.server").setLevel(logging.WARNING)
 
 
 @click.command()

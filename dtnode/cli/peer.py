@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import click
 
-from dtnode.cli.api import OWN_API, JsonObject, NodeApi, segment
+from dtnode.cli.api import OWN_API, JsonObject, NodeApi, RequestFailedError, segment
 from dtnode.cli.common import json_option, pass_folder
-from dtnode.cli.output import echo_json, echo_table, local_time, printable
+from dtnode.cli.output import echo_json, echo_table, local_time, printable, warn
 from dtnode.node.data_folder import DataFolder
 
 peer_argument = click.argument("peer", metavar="PEER")
@@ -20,7 +24,8 @@ def register(group: click.Group) -> None:
 def peers() -> None:
     """Nodes that this one talks to: those added here, and members of its rooms.
 
-    PEER is a server name, the beginning of one, or a name given with `peer name`.
+    PEER is a server name, the beginning of one (4 characters or more), a name given with `peer
+    name`, or whatever else can stand for a USER.
     """
 
 
@@ -32,7 +37,9 @@ def peers() -> None:
 def add(folder: DataFolder, peer: str, name: str | None, as_json: bool) -> None:
     """Make a node known, so that the two talk when a link joins them."""
     with NodeApi(folder) as api:
-        _show(api.post(f"{OWN_API}/peers", {"peer": peer, "name": name}), as_json)
+        answer = api.post(f"{OWN_API}/peers", {"peer": peer, "name": name})
+        _show(answer, as_json)
+        _warn_of_equal_names(api, answer, name)
 
 
 @peers.command("list")
@@ -52,7 +59,7 @@ def list_peers(folder: DataFolder, as_json: bool) -> None:
             (
                 peer.get("name"),
                 peer["server_name"],
-                peer.get("user_id"),
+                _user(peer.get("user_id")),
                 _state(peer),
                 local_time(peer["last_contact_ms"]) if peer.get("last_contact_ms") else "never",
                 peer.get("lacks"),
@@ -96,12 +103,45 @@ def unblock(folder: DataFolder, peer: str, as_json: bool) -> None:
 def remove(folder: DataFolder, peer: str) -> None:
     """Forget that PEER was added; members of your rooms stay known."""
     with NodeApi(folder) as api:
-        api.delete(f"{OWN_API}/peers/{segment(peer)}")
+        _of_peer(api, peer, api.delete)
 
 
-def _change(folder: DataFolder, peer: str, change: dict[str, object], as_json: bool) -> None:
+def _change(folder: DataFolder, peer: str, change: Mapping[str, object], as_json: bool) -> None:
     with NodeApi(folder) as api:
-        _show(api.post(f"{OWN_API}/peers/{segment(peer)}", change), as_json)
+        answer = _of_peer(api, peer, lambda path: api.post(path, change))
+        _show(answer, as_json)
+        _warn_of_equal_names(api, answer, change.get("name"))
+
+
+def _of_peer(api: NodeApi, peer: str, call: Callable[[str], Any]) -> Any:
+    """The answer of `call` to PEER's path; if no peer has that name, of the node of that USER."""
+    try:
+        return call(f"{OWN_API}/peers/{segment(peer)}")
+    except RequestFailedError as error:
+        if error.status != 404:
+            raise
+        try:
+            server_name = api.user_id(peer).partition(":")[2]
+        except RequestFailedError as other:
+            raise (error if other.status == 404 else other) from None
+        return call(f"{OWN_API}/peers/{segment(server_name)}")
+
+
+def _warn_of_equal_names(api: NodeApi, named: JsonObject, name: object) -> None:
+    """A name that two peers have stands for neither."""
+    if name is None:
+        return
+    peers = api.get(f"{OWN_API}/peers")["peers"]
+    others = [
+        peer["server_name"]
+        for peer in peers
+        if peer.get("name") == named.get("name") and peer["server_name"] != named["server_name"]
+    ]
+    if others:
+        warn(
+            f"{' and '.join(others)} has this name too. Give one of them another, or use the"
+            " beginnings of their keys."
+        )
 
 
 def _show(peer: JsonObject, as_json: bool) -> None:
@@ -110,6 +150,13 @@ def _show(peer: JsonObject, as_json: bool) -> None:
     else:
         name = f"{printable(peer['name'])}: " if peer.get("name") else ""
         click.echo(f"{name}{printable(peer['server_name'])} ({_state(peer)})")
+
+
+def _user(user_id: str | None) -> str | None:
+    """On a terminal without the server name, which has a column of its own."""
+    if user_id is None or not sys.stdout.isatty():
+        return user_id
+    return user_id.partition(":")[0]
 
 
 def _state(peer: JsonObject) -> str:

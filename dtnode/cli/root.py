@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dtnode.cli import archive, link, node, peer, room, talk, upkeep
-from dtnode.cli.output import printable_lines
+from dtnode.cli.output import UNWRAPPED_COLUMNS, printable_lines
 from dtnode.errors import DtnodeError
 from dtnode.node.data_folder import DataFolder, default_data_path
 
@@ -71,8 +71,9 @@ def dtnode(ctx: click.Context, data: Path | None) -> None:
     """Matrix rooms for places without the internet.
 
     Make a node with `init`, give it links with `link add`, start it with `run`, and talk in rooms.
-    ROOM is a room's id or its name; USER a user id, the beginning of a person's key (4 characters
-    or more), or a name given with `peer name`.
+    ROOM is a room's id (in single quotes: shells take its ! for themselves) or its name. USER is a
+    user id, the beginning of a person's key (4 characters or more), a name given with `peer name`,
+    or what the person is called here, if nobody else is.
     """
     ctx.obj = DataFolder(data if data is not None else default_data_path())
 
@@ -89,3 +90,14 @@ COMMANDS: tuple[Callable[[click.Group], None], ...] = (
 
 for _register in COMMANDS:
     _register(dtnode)
+
+
+def _whole_sentences(group: click.Group) -> None:
+    """Lists of commands wrap each one's first sentence; click would cut it off with "..."."""
+    for command in group.commands.values():
+        command.short_help = command.get_short_help_str(UNWRAPPED_COLUMNS)
+        if isinstance(command, click.Group):
+            _whole_sentences(command)
+
+
+_whole_sentences(dtnode)

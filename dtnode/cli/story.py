@@ -7,11 +7,12 @@ import time
 
 import click
 
-from dtnode.cli.api import NodeApi, own_room_path
+from dtnode.cli.api import NodeApi, RequestFailedError, own_room_path
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json
 from dtnode.cli.story_text import diff_lines, explain_lines
 from dtnode.cli.times import FORMS, milliseconds
+from dtnode.errors import DtnodeError
 from dtnode.node.data_folder import DataFolder
 
 _may_be_an_event = re.compile(r"\$?[A-Za-z0-9_+/-]{5,43}").fullmatch
@@ -70,7 +71,13 @@ def diff(folder: DataFolder, room: str, since: str, as_json: bool) -> None:
         )
     query = f"${since.removeprefix('$')}" if ms is None else str(ms)
     with NodeApi(folder) as api:
-        answer = api.get(own_room_path(api.room_id(room), "diff"), since=query)
+        path = own_room_path(api.room_id(room), "diff")
+        try:
+            answer = api.get(path, since=query)
+        except RequestFailedError as error:
+            if error.status != 404 or since.startswith("$"):
+                raise
+            raise DtnodeError(f"{error}\nNor is {since!r} a time. Write one as {FORMS}.") from error
         labels = {} if as_json else api.labels()
     if as_json:
         echo_json(answer)

@@ -78,7 +78,7 @@ def read(folder: DataFolder, room: str, limit: int, follow: bool, as_json: bool)
     Behind your own messages stands how many members' nodes are known to have them: (here only),
     (2 of 4). Others are marked: (sent while apart) for one that its author sent without knowing of
     their removal, (provisional) for one that can't be judged yet, (soft-failed) for one that the
-    room's present state doesn't allow.
+    room's present state doesn't allow. --follow doesn't come back to a line once it is printed.
     """
     with NodeApi(folder) as api:
         path = own_room_path(api.room_id(room), "events")

@@ -30,6 +30,15 @@ def test_import(run: Command, node: FakeNode, tmp_path: Path, name: str) -> None
     assert answer == {"room_id": "!boat"} | COUNTS
 
 
+def test_import_says_where_the_reasons_are(run: Command, node: FakeNode, tmp_path: Path) -> None:
+    file = tmp_path / "room.jsonl"
+    file.write_text("{}\n")
+    node.on("POST", "/_dtnode/v1/import", {"room_id": "!boat"} | COUNTS | {"dropped": 1})
+    assert f"dtnode audit {file}" in run("import", str(file)).stdout
+    node.on("POST", "/_dtnode/v1/import", (400, "M_BAD_JSON", "not JSON"))
+    assert run("import", str(file)).stderr == f"Error: {file}: not JSON\n"
+
+
 @pytest.mark.parametrize("content", [b"not gzip", gzip.compress(os.urandom(9000))[:5000]])
 def test_import_of_a_damaged_file(
     run: Command, node: FakeNode, tmp_path: Path, content: bytes

@@ -271,13 +271,14 @@ def test_peer_commands_ask_the_right_things(run: Command, node: FakeNode) -> Non
     node.on("POST", "/_dtnode/v1/peers", PEER)
     node.on("POST", "/_dtnode/v1/peers/bob", InTurn([PEER, PEER, PEER | {"blocked": True}, PEER]))
     node.on("DELETE", "/_dtnode/v1/peers/bob", {})
+    node.on("GET", "/_dtnode/v1/peers", {"peers": [PEER]})
     assert run("peer", "add", "bobskey", "--name", "bob").stdout == "bob: bobskey (connected)\n"
     assert json.loads(run("peer", "name", "bob", "bobby", "--json").stdout) == PEER
     run("peer", "name", "bob", "bobby")
     assert run("peer", "block", "bob").stdout == "bob: bobskey (blocked)\n"
     run("peer", "unblock", "bob")
     assert run("peer", "remove", "bob").exit_code == 0
-    assert [request.body for request in node.requests] == [
+    assert [request.body for request in node.requests if request.method != "GET"] == [
         {"peer": "bobskey", "name": "bob"},
         {"name": "bobby"},
         {"name": "bobby"},
@@ -285,6 +286,29 @@ def test_peer_commands_ask_the_right_things(run: Command, node: FakeNode) -> Non
         {"blocked": False},
         None,
     ]
+
+
+def test_a_peer_may_be_given_as_a_user(run: Command, node: FakeNode) -> None:
+    node.on("GET", "/_dtnode/v1/resolve", {"user_id": BOB})
+    node.on("POST", "/_dtnode/v1/peers/bobskey", PEER | {"blocked": True})
+    assert run("peer", "block", BOB).stdout == "bob: bobskey (blocked)\n"
+    assert node.requests[-2].query == {"user": BOB}
+
+
+def test_a_peer_that_nobody_is_called(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_dtnode/v1/peers/bo", (404, "M_NOT_FOUND", "no peer is called 'bo'"))
+    node.on("GET", "/_dtnode/v1/resolve", (404, "M_NOT_FOUND", "nobody here is called 'bo'"))
+    assert run("peer", "block", "bo").stderr == "Error: no peer is called 'bo'\n"
+    node.on("GET", "/_dtnode/v1/resolve", (400, "M_INVALID_PARAM", "2 people fit 'bo'"))
+    assert run("peer", "block", "bo").stderr == "Error: 2 people fit 'bo'\n"
+
+
+def test_a_name_that_another_peer_has(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_dtnode/v1/peers/bobskey", PEER)
+    node.on("GET", "/_dtnode/v1/peers", {"peers": [PEER, PEER | {"server_name": "otherkey"}]})
+    result = run("peer", "name", "bobskey", "bob")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: otherkey has this name too.")
 
 
 def test_peer_list(run: Command, node: FakeNode) -> None:

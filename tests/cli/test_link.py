@@ -15,7 +15,7 @@ from dtnode.config import LinkConfig
 from dtnode.errors import ConfigError
 from dtnode.matrix.server_names import server_name_from_key
 from dtnode.node.data_folder import DataFolder
-from tests.cli.conftest import Command, FakeNode
+from tests.cli.conftest import Command, FakeNode, InTurn
 
 BOB_SERVER = server_name_from_key(b"b" * 32)
 RELOAD = "/_dtnode/v1/links/reload"
@@ -159,6 +159,14 @@ def test_a_link_that_does_not_come_up_is_told(run: Command, node: FakeNode) -> N
     assert result.exit_code == 0
     assert result.stdout == "tcp-1\n"
     assert "port 4000 is in use" in result.stderr
+
+
+def test_a_listening_link_is_waited_for(run: Command, node: FakeNode) -> None:
+    link = {"id": "tcp-1", "options": {"listen": ":4000"}, "state": "dialling", "detail": None}
+    failed = link | {"state": "failed", "detail": "port 4000 is in use"}
+    node.on("POST", RELOAD, {"links": [link]})
+    node.on("GET", "/_dtnode/v1/status", InTurn([{"links": [link]}, {"links": [failed]}]))
+    assert "port 4000 is in use" in run("link", "add", "tcp", "--listen", ":4000").stderr
 
 
 def test_a_node_that_does_not_answer_leaves_the_settings_saved(

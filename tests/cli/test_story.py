@@ -217,6 +217,14 @@ def test_explain_of_state(changed: dict[str, Any], expected: list[str]) -> None:
     assert len(told) >= len(expected)
 
 
+def test_a_time_of_diff_that_is_none(run: Command, node: FakeNode) -> None:
+    node.on("GET", DIFF, (404, "M_NOT_FOUND", "no such event"))
+    result = run("room", "diff", "boat", "--since", "never")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: no such event\nNor is 'never' a time.")
+    assert run("room", "diff", "boat", "--since", "$never").stderr == "Error: no such event\n"
+
+
 def test_diff_in_words(run: Command, node: FakeNode) -> None:
     node.on("GET", DIFF, CHANGES)
     node.on("GET", "/_dtnode/v1/people", {"people": people()})
