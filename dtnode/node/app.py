@@ -7,6 +7,7 @@ and ends on SIGTERM, Ctrl-C or a request, within seconds, with everything acknow
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from functools import partial
@@ -25,10 +26,12 @@ from dtnode.node.links import LinkManager
 from dtnode.node.node import Node
 from dtnode.node.system import SystemClock, system_entropy
 from dtnode.node.worker import in_thread
+from dtnode.rooms.spread import over_threads
 from dtnode.store import Store
 
 API_GRACE_S = 2.0  # for requests under way when the node ends
 STOP_S = 4.0  # in all; what hasn't ended by then is cut off (nothing acknowledged is lost)
+_MAX_CHECKING = 4  # threads that verify signatures; the rest of a batch's work is one thread's
 
 logger = logging.getLogger("dtnode")
 
@@ -59,6 +62,7 @@ async def _run(folder: DataFolder, identity: Identity, config: NodeConfig, store
         clock=SystemClock(),
         entropy=system_entropy,
         run_blocking=in_thread(),
+        spread=over_threads(min(_MAX_CHECKING, os.cpu_count() or 1)),
     )
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

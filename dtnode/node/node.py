@@ -25,6 +25,7 @@ from dtnode.node.worker import News, RunBlocking, StoreWorker
 from dtnode.rooms import Rooms
 from dtnode.rooms.admission import NeedsCoSignature
 from dtnode.rooms.local import RoomNotHere
+from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.session import LinkSession
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
@@ -49,10 +50,11 @@ class Node:
         clock: Clock,
         entropy: Entropy,
         run_blocking: RunBlocking,
+        spread: Spread = one_by_one,
     ) -> None:
         self.clock = clock
         self.entropy = entropy
-        self.rooms = Rooms(store, signer, user_id, clock, entropy)
+        self.rooms = Rooms(store, signer, user_id, clock, entropy, spread)
         self.worker = StoreWorker(store, run_blocking, self._on_news)
         self.connections: dict[Connection, None] = {}  # by age
         self._signer = signer

@@ -7,7 +7,8 @@ Not here: who may send us events (dtnode.node), what to ask peers for (dtnode.sy
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from dtnode.errors import FormatError, PduError, SignatureError
 from dtnode.matrix.event_auth import (
@@ -18,26 +19,43 @@ from dtnode.matrix.event_auth import (
 from dtnode.matrix.pdu import Pdu, PduFormatError, read_pdu
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
 from dtnode.rooms.outcome import Check, Outcome, Received, Verdict
+from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
+from dtnode.store.lru import Lru
 from dtnode.store.state_groups import EMPTY_GROUP
 
 EVENT_ID_LENGTH = 44  # $ and an unpadded base64 SHA-256, in every room version known here
 
 _PARSED_AHEAD = 100  # events, a batch of the wire: at most 6.5 MB parsed and not yet judged
 
+_REMEMBERED_PASSES = 2_000  # people who talk, by state: small tuples
+
+_RULES_READ_CONTENT = frozenset({"m.room.create", "m.room.member", "m.room.power_levels"})
+
 _READ_BY_THE_RULES = ("m.room.create", "m.room.power_levels", "m.room.third_party_invite")
 
 
 class Receiver:
-    """keys: (server name, key id) -> 32-byte Ed25519 key, None if unknown. own_name: our own."""
+    """keys: (server name, key id) -> 32-byte Ed25519 key, None if unknown. own_name: our own.
+    spread: how the signatures of a batch are checked."""
 
-    def __init__(self, store: Store, states: RoomStates, keys: KeyLookup, own_name: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        states: RoomStates,
+        keys: KeyLookup,
+        own_name: str,
+        spread: Spread = one_by_one,
+    ) -> None:
         self._store = store
         self._states = states
         self._keys = keys
         self._own_name = own_name
+        self._spread = spread
+        self._passed: Lru[object, bool] = Lru(_REMEMBERED_PASSES)
         self._judge_anew = False  # a whole copy came that may change verdicts given without it
+        store.on_rollback(self._passed.clear)
 
     def receive(
         self, room: RoomRecord, pdus: Sequence[bytes], *, source: str, now_ms: int
@@ -51,8 +69,7 @@ class Receiver:
         self._judge_anew = False
         last_nid = self._store.events.last_nid()
         some_held = self._store.held.any_in(room.nid)
-        for parsed in self._parse(room, pdus):
-            checked = parsed if isinstance(parsed, Outcome) else self._check_alone(parsed)
+        for checked in self._check_alone(room, pdus):
             if isinstance(checked, Outcome):
                 outcomes.append(checked)
                 continue
@@ -81,21 +98,37 @@ class Receiver:
 
     # --- checks 1, 2: an event alone
 
-    def _parse(self, room: RoomRecord, pdus: Sequence[bytes]) -> Iterator[Pdu | Outcome]:
-        """Check 1. Some way ahead, so that the store is asked once for many which are here."""
+    def _check_alone(
+        self, room: RoomRecord, pdus: Sequence[bytes]
+    ) -> Iterator[tuple[Pdu, StoredEvent | None] | Outcome]:
+        """Checks 1 and 2: each event, maybe redacted, and what is kept of it already. Some way
+        ahead, so that the store is asked once for many and their signatures are checked together.
+        """
+        get = self._store.events.get
         for start in range(0, len(pdus), _PARSED_AHEAD):
             ahead = [_parse_one(room, data) for data in pdus[start : start + _PARSED_AHEAD]]
-            self._store.events.look_ahead(pdu.event_id for pdu in ahead if isinstance(pdu, Pdu))
-            yield from ahead
+            parsed = [pdu for pdu in ahead if isinstance(pdu, Pdu)]
+            self._store.events.look_ahead(pdu.event_id for pdu in parsed)
+            new = {pdu.event_id: pdu for pdu in parsed if get(pdu.event_id) is None}
+            verified = dict(zip(new, self._spread(self._verify, list(new.values())), strict=True))
+            for pdu in ahead:
+                if isinstance(pdu, Outcome):
+                    yield pdu
+                    continue
+                known = get(pdu.event_id)
+                if known is not None and known.pdu.canonical() == pdu.canonical():
+                    yield Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
+                    continue
+                # Of several copies in a batch, maybe tampered with, the last was checked ahead.
+                is_checked = new.get(pdu.event_id) is pdu
+                found = verified[pdu.event_id] if is_checked else self._verify(pdu)
+                yield found if isinstance(found, Outcome) else (found, known)
 
-    def _check_alone(self, pdu: Pdu) -> tuple[Pdu, StoredEvent | None] | Outcome:
-        """Check 2: the event, maybe redacted, and what is kept of it already."""
-        known = self._store.events.get(pdu.event_id)
-        if known is not None and known.pdu.canonical() == pdu.canonical():
-            return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE)
+    def _verify(self, pdu: Pdu) -> Pdu | Outcome:
+        """Check 2: the event, redacted if its content hash is wrong. May run in any thread."""
         try:
             verify_pdu(pdu, self._keys)
-            return check_content_hash(pdu), known
+            return check_content_hash(pdu)
         except SignatureError as exc:
             return _dropped(pdu.event_id, Check.SIGNATURE, exc)
         except PduError as exc:
@@ -124,6 +157,7 @@ class Receiver:
         if known.pdu.redacted and not pdu.redacted and not unwanted:
             self._store.events.replace_redacted(known, pdu)
             self._judge_anew |= _redaction_may_change_verdicts(pdu)
+            self._passed.clear()  # a server ACL may say something now
             if pdu.type == "m.room.member":
                 self._states.forget_members()
         return Outcome(event_id=pdu.event_id, verdict=Verdict.DUPLICATE, redacted=pdu.redacted)
@@ -206,9 +240,23 @@ class Receiver:
         auth: Sequence[StoredEvent],
     ) -> _Judgement:
         before = self._states.resolve(room.version, (parent.after for parent in parents))
-        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, auth, before)
+        failed = self._check_authorisation(pdu, auth, before)
         soft_reason = None if failed else self._check_current_state(room.nid, pdu, before)
-        return _Judgement(before=before, failed=failed, soft_reason=soft_reason)
+        return _Judgement(before, failed, soft_reason)
+
+    def _check_authorisation(
+        self, pdu: Pdu, auth: Sequence[StoredEvent], before: int
+    ) -> tuple[Check, str] | None:
+        """Checks 4 and 5. What somebody may say once they may say again: of a message the rules
+        read nothing but what is compared here."""
+        same = (before, pdu.sender, pdu.type, pdu.auth_event_ids)
+        is_message = pdu.state_key is None and pdu.type not in _RULES_READ_CONTENT
+        if is_message and self._passed.get(same):
+            return None
+        failed = self._check_auth_events(pdu, auth) or self._check_state_before(pdu, auth, before)
+        if is_message and failed is None:
+            self._passed.put(same, True)
+        return failed
 
     def _check_auth_events(self, pdu: Pdu, auth: Sequence[StoredEvent]) -> tuple[Check, str] | None:
         """Check 4: passes the authorisation rules based on its auth events."""
@@ -243,6 +291,16 @@ class Receiver:
         is soft-failed; so is the event of a server that the room's ACL denies (DESIGN section 6).
         Where that state is the one before the event, check 5 was this check."""
         current = self._store.rooms.by_nid(room_nid).current_group
+        same = (current, current == before, pdu.sender, pdu.type)
+        is_message = pdu.state_key is None and pdu.type not in _RULES_READ_CONTENT
+        if is_message and self._passed.get(same):
+            return None
+        reason = self._why_not_now(pdu, current, before)
+        if is_message and reason is None:
+            self._passed.put(same, True)
+        return reason
+
+    def _why_not_now(self, pdu: Pdu, current: int, before: int) -> str | None:
         if not self._states.acl_allows(current, pdu.sender_server):
             return f"the room's server ACL denies {pdu.sender_server}"
         if current == before:
@@ -311,6 +369,7 @@ class Receiver:
         """
         store = self._store
         self._states.forget()
+        self._passed.clear()
         store.rooms.set_tips(room.nid, ())
         store.rooms.set_forward_extremities(room.nid, ())
         store.rooms.set_current_group(room.nid, EMPTY_GROUP)
@@ -334,7 +393,7 @@ class Receiver:
         rejected = found.failed is not None
         state = self._store.state_groups.state
         if state(found.before) == state(old.before):
-            found = replace(found, before=old.before)
+            found = found._replace(before=old.before)
         same_state = found.before == old.before and rejected == old.rejected
         position = old.position
         if position is None and not rejected:
@@ -371,8 +430,7 @@ class Receiver:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judgement:
+class _Judgement(NamedTuple):
     """before: the state group. failed: the check (4 or 5) that rejects it, and why. soft_reason:
     why check 6 soft-fails it."""
 

@@ -28,6 +28,7 @@ from dtnode.rooms.outcome import Received
 from dtnode.rooms.receive import Receiver
 from dtnode.rooms.room_import import SOURCE, RoomImport, chunks
 from dtnode.rooms.sharing import Sharing
+from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.rooms.state import RoomStates
 from dtnode.rooms.summary import RoomSummary, summarise
 from dtnode.rooms.timeline import Timeline
@@ -46,10 +47,17 @@ def key_of_name(server_name: str, key_id: str) -> bytes | None:
 
 
 class Rooms:
-    """user_id: this node's user. Reads go through the parts: states, names, timeline, sharing."""
+    """user_id: this node's user. spread: how signatures are checked. Reads go through the parts:
+    states, names, timeline, sharing."""
 
     def __init__(
-        self, store: Store, signer: Signer, user_id: str, clock: Clock, entropy: Entropy
+        self,
+        store: Store,
+        signer: Signer,
+        user_id: str,
+        clock: Clock,
+        entropy: Entropy,
+        spread: Spread = one_by_one,
     ) -> None:
         self.store = store
         self.user_id = user_id
@@ -57,7 +65,7 @@ class Rooms:
         self.clock = OwnClock(store, clock)
         self.states = RoomStates(store)
         keys = lru_cache(_REMEMBERED_KEYS)(key_of_name)
-        receiver = Receiver(store, self.states, keys, self.own_name)
+        receiver = Receiver(store, self.states, keys, self.own_name, spread)
         self._receiver = receiver
         self._cards = CardTaker(store, self.states, receiver, keys, user_id)
         self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
