@@ -29,6 +29,7 @@ from dtnode.rooms.receive import Receiver
 from dtnode.rooms.state import RoomStates
 from dtnode.signer import Signer
 from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.wire.messages import CardKind
 
 _CANT_LET_IN = (
     "it doesn't know that room, or doesn't see you in a room whose members may join it: meet a"
@@ -115,13 +116,15 @@ class Admission:
         return self._send(room_id, content)
 
     def _check_fresh(self, room: RoomRecord, rule: str) -> None:
-        """RoomNotHere: what is known of the room ends with this user's removal from it; a member's
-        new card may say that they can come back."""
-        removal = pending_removal(self._store, room, self._user_id)
-        if room.kind is RoomKind.COMPLETE or rule == "invite" or removal is None:
+        """RoomNotHere: what is known of the room ends with this user's leaving or removal; a
+        member's new card may say that they can come back."""
+        if room.kind is RoomKind.COMPLETE or rule == "invite":
             return
-        if removal.membership == "leave":
-            raise RoomNotHere(f"{removed_text(removal)}: try again when a member is in reach")
+        removal = pending_removal(self._store, room, self._user_id)
+        now = standing(self._store, self._states, room, self._user_id)
+        by_invite = self._local.known_by(room) is CardKind.INVITE
+        if now.event is not None and now.membership == "leave" and (removal or by_invite):
+            raise RoomNotHere(f"{removed_text(now.event)}: try again when a member is in reach")
 
     def _send(self, room_id: str, content: dict[str, Any]) -> str:
         content = with_profile(self._store, content)

@@ -208,6 +208,10 @@ class LocalRooms:
         state = self._anchor(room).state
         return {key: pdu for (type_, key), pdu in state.items() if type_ == "m.room.member"}
 
+    def known_by(self, room: RoomRecord) -> CardKind:
+        """By what kind of card an INVITED room is known. RoomNotHere: by none."""
+        return self._anchor(room).card.kind
+
     def _anchor(self, room: RoomRecord) -> CheckedCard:
         card = anchor_card(self._store, room)
         if card is None:
@@ -258,6 +262,8 @@ class LocalRooms:
 
 def removed_text(event: Pdu) -> str:
     """Who took this user out of a room, for them to read."""
+    if event.sender == event.state_key:
+        return "you left this room"
     what = {"ban": "banned you", "leave": "revoked your invite or removed you"}
     return f"{event.sender} {what.get(event.membership or '', 'removed you')} from this room"
 

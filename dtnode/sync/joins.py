@@ -33,8 +33,10 @@ class Joins:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def ask(self, request: JoinRequest, due: float) -> None:
-        self._asked[request.event_id] = _Asked(request, due)
+    def ask(self, room_id: str, event_id: str, pdu: bytes, due: float) -> JoinRequest:
+        request = JoinRequest(room_id=room_id, event_id=event_id, pdu=pdu)
+        self._asked[event_id] = _Asked(request, due)
+        return request
 
     def answered(self, event_id: str) -> bool:
         """Whether an answer was waited for."""

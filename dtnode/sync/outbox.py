@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dtnode.sync.timing import MAX_ATTEMPTS, MAX_IN_FLIGHT, retry_at
+from dtnode.wire.limits import MAX_BATCH_NUMBER
+from dtnode.wire.messages import Events
 
 MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
 BATCH_EVENTS = 100  # dtnode.wire.limits.MAX_EVENTS_PDUS; one transaction at the other end
@@ -33,16 +35,32 @@ class InFlight:
     def size_bytes(self) -> int:
         return sum(map(len, self.pdus))
 
+    def message(self) -> Events:
+        return Events(
+            batch=self.batch,
+            room_id=self.room_id,
+            room_version=self.room_version,
+            pdus=self.pdus,
+            more=self.more,
+        )
+
 
 class Outbox:
     def __init__(self) -> None:
         self._rooms: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self._queued = 0
+        self._next_batch = 1
         self.in_flight: dict[int, InFlight] = {}
         self.overflowed: set[str] = set()
 
     def __len__(self) -> int:
         return self._queued
+
+    def new_batch(self) -> int:
+        """A number for the next batch."""
+        batch = self._next_batch
+        self._next_batch = batch + 1 if batch < MAX_BATCH_NUMBER else 1
+        return batch
 
     @property
     def flying_bytes(self) -> int:

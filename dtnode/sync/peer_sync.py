@@ -38,6 +38,7 @@ from dtnode.sync.effects import (
     TellTips,
 )
 from dtnode.sync.joins import Joins
+from dtnode.sync.liveness import Liveness
 from dtnode.sync.outbox import InFlight, Outbox
 from dtnode.sync.timing import (
     MAX_ATTEMPTS,
@@ -49,7 +50,7 @@ from dtnode.sync.timing import (
     window_bytes,
 )
 from dtnode.sync.wants import Wants
-from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_WANT_IDS
+from dtnode.wire.limits import MAX_WANT_IDS
 from dtnode.wire.messages import (
     Ack,
     CardAck,
@@ -67,10 +68,6 @@ from dtnode.wire.messages import (
     Want,
 )
 
-QUIET_S = 60.0  # silence after which a Ping is sent, and the next: at most one a minute
-DEAD_S = 180.0  # silence, beyond the airtime of what is under way, that makes a link count as dead
-DEAD_LOSSY_S = 300.0  # the same where messages, and so a Ping or two, may be lost
-PROBE_S = 20.0  # the same, for a link whose peer has come over another one
 MAX_TIPS_ATTEMPTS = 4  # askings for Tips that may be lost, before they count as withheld
 MAX_BAD_EVENTS = 1_000  # dropped events in a row before a peer is taken for a flooder
 MAX_BROUGHT = 20_000  # ids remembered so that they aren't sent back; more come back as duplicates
@@ -96,15 +93,12 @@ class PeerSync:
         self._wants = Wants()
         self._cards = Cards()
         self._joins = Joins()
-        self._next_batch = 1
         self._batch_bytes = batch_bytes(info)
         self._window_bytes = window_bytes(info)
         self._loading: str | None = None
         self._bad_events = 0
         self._brought: OrderedDict[str, None] = OrderedDict()
-        self._last_heard = 0.0
-        self._pinged_at = 0.0
-        self._probed_at: float | None = None
+        self._liveness = Liveness(info)
 
     # --- what the caller tells it
 
@@ -153,9 +147,8 @@ class PeerSync:
 
     def request_join(self, room_id: str, event_id: str, pdu: bytes, now: float) -> list[Effect]:
         """Has the peer sign an own join, which names a user of its own."""
-        request = JoinRequest(room_id=room_id, event_id=event_id, pdu=pdu)
-        self._joins.ask(request, now + self._timeout(len(pdu)))
-        return [Send(message=request)]
+        due = now + self._timeout(len(pdu))
+        return [Send(message=self._joins.ask(room_id, event_id, pdu, due))]
 
     def want(
         self,
@@ -195,16 +188,11 @@ class PeerSync:
 
     def heard(self, now: float) -> None:
         """Anything came from the peer: large messages take long on slow links."""
-        self._last_heard = now
-        self._pinged_at = now
-        self._probed_at = None
+        self._liveness.heard(now)
 
     def probe(self, now: float) -> list[Effect]:
         """The peer has come over another link: is it still at the end of this one?"""
-        if self._probed_at is not None:
-            return []
-        self._probed_at = now
-        return [Send(message=Ping(reply=True))]
+        return [Send(message=Ping(reply=True))] if self._liveness.probe(now) else []
 
     # --- messages from the peer
 
@@ -373,7 +361,7 @@ class PeerSync:
         if not taken:
             return self._fill() + self._retell(load.room_id)
         sent = InFlight(
-            batch=self._new_batch(),
+            batch=self._outbox.new_batch(),
             room_id=load.room_id,
             room_version=room_version,
             event_ids=tuple(event_id for event_id, _ in pdus[:taken]),
@@ -382,7 +370,7 @@ class PeerSync:
             due=now + self._timeout(size),
         )
         self._outbox.in_flight[sent.batch] = sent
-        return [Send(message=_events(sent)), *self._fill()]
+        return [Send(message=sent.message()), *self._fill()]
 
     def card_taken(
         self,
@@ -411,15 +399,14 @@ class PeerSync:
         return self.owe_cards([card], now)
 
     def co_signed(self, request: JoinRequest, signed: bytes | None, reason: str) -> list[Effect]:
-        """Answer to CoSign: the join with this node's signature, or why not. LimitError: a flood of
-        joins that are no good."""
+        """Answer to CoSign: the join with this node's signature, or why not. LimitError: a flood."""
         return [Send(message=self._joins.answer(request, signed, reason))]
 
     # --- time
 
     def next_wake_at(self) -> float:
         """When `wake` must be called, whatever happens until then."""
-        dues = [self._pinged_at + QUIET_S, self._dead_at()]
+        dues = [self._liveness.ping_at(), self._dead_at()]
         dues += [sent.due for sent in self._outbox.in_flight.values()]
         dues += [*self._cards.dues(), *self._joins.dues()]
         dues += [room.ask_at for room in self._rooms.values() if room.ask_at is not None]
@@ -429,18 +416,18 @@ class PeerSync:
     def wake(self, now: float) -> list[Effect]:
         """Repeats what wasn't answered in time; gives a silent peer up."""
         if now >= self._dead_at():
-            return [PeerClosed(reason=f"nothing heard for {now - self._last_heard:.0f} s")]
+            return [PeerClosed(reason=f"nothing heard for {self._liveness.silence_s(now):.0f} s")]
         effects: list[Effect] = []
-        if now >= self._pinged_at + QUIET_S:
-            self._pinged_at = now
+        if now >= self._liveness.ping_at():
+            self._liveness.pinged(now)
             effects.append(Send(message=Ping(reply=True)))
         batches = self._outbox.overdue(now, self._timeout(0))
         if batches is None:
             return [PeerClosed(reason="events were never acknowledged")]
-        effects += [Send(message=_events(sent)) for sent in batches]
+        effects += [Send(message=sent.message()) for sent in batches]
         effects += [Send(message=card) for card in self._cards.overdue(now, self._timeout(0))]
-        for room_id in self._cards.ask_again(now, self._timeout(0)):
-            effects.append(Send(message=CardRequest(room_id=room_id)))
+        asked_for = self._cards.ask_again(now, self._timeout(0))
+        effects += [Send(message=CardRequest(room_id=room_id)) for room_id in asked_for]
         effects += [Send(message=join) for join in self._joins.overdue(now, self._timeout(0))]
         return effects + self._ask_tips_again(now) + self._want_again(now) + self._fill()
 
@@ -484,19 +471,10 @@ class PeerSync:
         return answer_timeout_s(self._info, sent_bytes + self._flying_bytes())
 
     def _dead_at(self) -> float:
-        flying_s = airtime_s(self._info, self._flying_bytes())
-        dead_at = self._last_heard + (DEAD_S if self._info.reliable else DEAD_LOSSY_S)
-        if self._probed_at is not None:
-            dead_at = min(dead_at, self._probed_at + PROBE_S + 2 * self._info.turnaround_s)
-        return dead_at + flying_s
+        return self._liveness.dead_at(airtime_s(self._info, self._flying_bytes()))
 
     def _flying_bytes(self) -> int:
         return self._outbox.flying_bytes + self._cards.flying_bytes
-
-    def _new_batch(self) -> int:
-        batch = self._next_batch
-        self._next_batch = batch + 1 if batch < MAX_BATCH_NUMBER else 1
-        return batch
 
     def _fill(self) -> list[Effect]:
         """Starts loading one more batch, if there is room for it."""
@@ -519,13 +497,3 @@ class PeerSync:
             return []
         room.retell = False
         return [TellTips(room_id=room_id, reply=True)]
-
-
-def _events(sent: InFlight) -> Events:
-    return Events(
-        batch=sent.batch,
-        room_id=sent.room_id,
-        room_version=sent.room_version,
-        pdus=sent.pdus,
-        more=sent.more,
-    )

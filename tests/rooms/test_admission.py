@@ -172,6 +172,20 @@ def test_an_invited_user_has_nobody_to_ask() -> None:
         bob.rooms.knock(room_id)
 
 
+def test_who_declined_an_invite_may_knock_later() -> None:
+    alice, bob = Node("alice"), Node("bob")
+    room_id = alice.create("bob", **rule("knock"))
+    give_cards(alice, bob)
+    bob.rooms.set_membership(room_id, bob.user_id, "leave")
+    with pytest.raises(RoomNotHere, match="you left this room: try again"):
+        bob.rooms.knock(room_id)
+    alice.member(room_id, "bob", "leave")  # the declining is told to nobody
+    assert hand_card(alice, bob, room_id)
+    bob.rooms.knock(room_id)
+    meet(alice, bob)
+    assert alice.membership(room_id, "bob") == "knock"
+
+
 def test_before_version_7_nobody_knocks() -> None:
     alice, bob = Node("alice"), Node("bob")
     room_id = alice.create(version="6", **rule("knock"))

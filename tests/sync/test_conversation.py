@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtnode.link_info import LinkInfo
-from dtnode.sync.peer_sync import DEAD_LOSSY_S, QUIET_S
+from dtnode.sync.liveness import DEAD_LOSSY_S, QUIET_S
 from dtnode.wire.limits import MAX_EVENTS_PDUS
 from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Medium, Pair, card, chain
 
