@@ -57,7 +57,7 @@ def test_rooms_are_hostile_and_alive() -> None:
 
 
 def test_differences_are_found() -> None:
-    lines = generate(1001, "11").lines
+    lines = generate(1004, "11").lines
     room = room_of(lines[0])
     report = room.report([room.receive(line) for line in lines[1:]])
     assert file_order_differences(lines, report) == []
