@@ -19,6 +19,10 @@ _BUSY_TIMEOUT_S = 5.0  # a reader's checkpoint or a backup may hold a lock that 
 _CACHE_KIB = 4_096  # page cache; the node's target is 64 MiB in all
 
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter where SQLite's words about a damaged file quote from it."""
+
+
 class _Cursor(sqlite3.Cursor):
     """Damage is met while rows are read, too: it is told in the same words there."""
 
@@ -27,19 +31,19 @@ class _Cursor(sqlite3.Cursor):
     def fetchone(self) -> Any:
         try:
             return super().fetchone()
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def fetchall(self) -> list[Any]:
         try:
             return super().fetchall()
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # sqlite3's is its own iterator
         try:
             yield from iter(super().__next__, None)
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
 
 
@@ -64,7 +68,7 @@ class Database:
             except BaseException:
                 self._conn.close()
                 raise
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, path) from exc
 
     def _open(self) -> None:
@@ -129,7 +133,7 @@ class Database:
         """Reads the whole file; StoreError if its structure is damaged."""
         try:
             found = self._conn.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
         if found != "ok":
             raise _damaged(self.path, str(found))
@@ -201,7 +205,7 @@ class Database:
         try:
             for statement in statements:
                 self._conn.execute(statement)
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             with suppress(sqlite3.Error):
                 self._conn.execute("ROLLBACK")
             raise _as_store_error(exc, self.path) from exc
@@ -218,14 +222,14 @@ class Database:
         cursor.path = self.path
         try:
             return cursor.execute(sql, parameters)
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def executemany(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         self._check_not_lost()
         try:
             self._conn.executemany(sql, rows)
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise _as_store_error(exc, self.path) from exc
 
     def _check_not_lost(self) -> None:
@@ -266,8 +270,10 @@ def _migrate(conn: sqlite3.Connection) -> None:
         )
 
 
-def _as_store_error(exc: sqlite3.Error, path: Path | None) -> StoreError:
+def _as_store_error(exc: sqlite3.Error | UnicodeDecodeError, path: Path | None) -> StoreError:
     text = str(exc)
+    if isinstance(exc, UnicodeDecodeError):
+        return _damaged(path, "text in it is no UTF-8")
     if "full" in text:
         return StoreError(f"the disk that holds {path} is full: make room, nothing was lost")
     if "locked" in text or "busy" in text:
