@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dtnode.errors import FormatError
+from dtnode.errors import AuthRuleError, FormatError
+from dtnode.matrix.event_auth import check_state_dependent_auth_rules
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.signing import KeyLookup
 from dtnode.rooms.cards import CheckedCard, check_card, check_subject
@@ -55,6 +56,9 @@ class CardTaker:
             room = self._new_room(checked)
         elif self._is_old_news(room, checked):
             return self._is_described_differently(room, card)
+        if self._is_outdated(room, checked):
+            self._judge_if_possible(room, checked, source, now_ms)
+            return False
         new_start = self._is_new_start(room, checked)
         self._make_place(room)
         position = self._store.events.next_position()
@@ -81,6 +85,29 @@ class CardTaker:
             event_id == record.event_id or any(event_id.encode() in pdu for pdu in record.pdus)
             for record in records
         )
+
+    def _is_outdated(self, room: RoomRecord, checked: CheckedCard) -> bool:
+        """Whether the card rests on an act whose author had the power for it once and, by what is
+        known here, no more: check 6 for what this node can't place yet.
+
+        A card proves its event by its auth events alone. Without this a moderator of old could
+        remove people from their rooms for ever, by an event whose parents nobody has. What rests on
+        acts unknown here may be news.
+        """
+        if room.kind is not RoomKind.COMPLETE or checked.card.kind is CardKind.PUBLIC:
+            return False
+        current = self._states.lookup(room.current_group)
+        for event in checked.events.values():
+            auth = [self._store.events.get(event_id) for event_id in event.auth_event_ids]
+            if self._store.events.has(event.event_id) or None in auth:
+                continue
+            if any(known is not None and known.rejected for known in auth):
+                return True
+            try:
+                check_state_dependent_auth_rules(event, current)
+            except AuthRuleError:
+                return True
+        return False
 
     def _shows_more(self, room: RoomRecord, checked: CheckedCard) -> bool:
         """Whether a second member's card of the place where the room is known from names members
