@@ -13,14 +13,19 @@ from tests.benchmarks.large import large_tables
 from tests.benchmarks.nodes import catch_up_table, send_table
 from tests.benchmarks.process import process_table
 from tests.benchmarks.report import Table, machine
-from tests.benchmarks.resolution import resolution_table
+from tests.benchmarks.resolution import branches_table, history_table, resolution_table
 from tests.benchmarks.small import small_table
 
 Benchmark = Callable[[], Sequence[Table]]
 
 FULL: Mapping[str, Benchmark] = {
     "ingest": lambda: [ingest_table(), age_table()],
-    "resolution": lambda: [resolution_table(1_000), resolution_table(10)],
+    "resolution": lambda: [
+        resolution_table(1_000),
+        resolution_table(10),
+        branches_table(),
+        history_table(),
+    ],
     "small": lambda: [small_table()],
     "nodes": lambda: [catch_up_table(), send_table()],
     "process": lambda: [process_table()],
@@ -29,7 +34,11 @@ FULL: Mapping[str, Benchmark] = {
 
 QUICK: Mapping[str, Benchmark] = {
     "ingest": lambda: [ingest_table(messages=50, repeats=1), age_table(messages=50, repeats=1)],
-    "resolution": lambda: [resolution_table(12, sizes=(20, 40), repeats=1)],
+    "resolution": lambda: [
+        resolution_table(12, sizes=(20, 40), repeats=1),
+        branches_table((10, 20), (12,), (2, 3), repeats=1),
+        history_table((0, 20), written=10, members=12),
+    ],
     "small": lambda: [small_table(budget_s=0.001)],
     "nodes": lambda: [catch_up_table(messages=5, repeats=1), send_table(messages=3)],
     "process": lambda: [process_table(messages=5, repeats=1)],

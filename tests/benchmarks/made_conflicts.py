@@ -1,7 +1,7 @@
-"""Two branches of one room to resolve: unsigned events, made for dtnode.matrix alone.
+"""Branches of one room to resolve: unsigned events, made for dtnode.matrix alone.
 
 A room with members, a tenth of them moderators by name in the power levels, splits; each side
-writes state for itself: mostly room state of moderators (both sides the same keys, half of the
+writes state for itself: mostly room state of moderators (all sides the same keys, half of the
 time), some profile changes and kicks, and a power levels change in every ten events.
 """
 
@@ -23,15 +23,17 @@ ALICE = "@alice:a.test"
 
 @dataclass
 class Conflict:
-    """An EventSource with two states to resolve."""
+    """An EventSource with states to resolve. looked_up: how many events were asked for."""
 
     version: RoomVersion
     events: dict[str, Pdu] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     states: list[State] = field(default_factory=list)
+    looked_up: int = 0
     _room_id: str = "!room:a.test"
 
     def event(self, event_id: str, /) -> Pdu:
+        self.looked_up += 1
         return self.events[event_id]
 
     def order(self, event_id: str, /) -> int:
@@ -39,9 +41,10 @@ class Conflict:
 
     @property
     def conflicted(self) -> int:
-        """Events that the two states name for keys on which they differ."""
-        one, other = self.states
-        return len(set(one.values()) ^ set(other.values()))
+        """Events that the states name for keys on which they differ."""
+        keys = {key for state in self.states for key in state}
+        named = [{state.get(key) for state in self.states} for key in keys]
+        return sum(len(ids - {None}) for ids in named if len(ids) > 1)
 
     def add(self, state: State, sender: str, type_: str, key: str, content: dict[str, Any]) -> None:
         json: dict[str, Any] = {
@@ -70,9 +73,29 @@ class Conflict:
 
 def two_branches(version_id: str, members: int, written: int) -> Conflict:
     """`written` state events after the split, half of them on each side."""
+    return branches(version_id, members, written)
+
+
+def branches(
+    version_id: str, members: int, written: int, sides: int = 2, history: int = 0
+) -> Conflict:
+    """`written` state events after the split, in turn on each of `sides`; `history` of the same
+    kinds before it."""
     conflict = Conflict(version=ROOM_VERSIONS[version_id])
     people = [f"@member{number:04}:{'abcde'[number % 5]}.test" for number in range(members - 1)]
     moderators = people[::10]
+    common = _beginning(conflict, people, moderators)
+    rng = random.Random(f"{version_id} {members} {written}")
+    for number in range(history):
+        _write(conflict, common, (0, number), rng, moderators, people)
+    conflict.states = [dict(common) for _ in range(sides)]
+    for number in range(written):
+        turn, side = divmod(number, sides)
+        _write(conflict, conflict.states[side], (side, turn), rng, moderators, people)
+    return conflict
+
+
+def _beginning(conflict: Conflict, people: list[str], moderators: list[str]) -> State:
     common: State = {}
     creator = {} if conflict.version.implicit_room_creator else {"creator": ALICE}
     conflict.add(
@@ -86,23 +109,19 @@ def two_branches(version_id: str, members: int, written: int) -> Conflict:
     conflict.add(common, ALICE, "m.room.join_rules", "", {"join_rule": "public"})
     for person in people:
         conflict.add(common, person, "m.room.member", person, {"membership": "join"})
-    rng = random.Random(f"{version_id} {members} {written}")
-    conflict.states = [dict(common), dict(common)]
-    for number in range(written):
-        side = number % 2
-        _write(conflict, side, number // 2, rng, moderators, people)
-    return conflict
+    return common
 
 
 def _write(
     conflict: Conflict,
-    side: int,
-    number: int,
+    state: State,
+    place: tuple[int, int],
     rng: random.Random,
     moderators: list[str],
     people: list[str],
 ) -> None:
-    state = conflict.states[side]
+    """place: (side, how many this side has written before)"""
+    side, number = place
     moderator = rng.choice(moderators)
     if number % 10 == 0:
         levels = conflict.events[state["m.room.power_levels", ""]].content

@@ -1,5 +1,6 @@
-"""State resolution of two branches: how its cost grows with the number of conflicted events, and
-against the literal resolver (literal_resolution.py) in the same run.
+"""State resolution: how its cost grows with the number of conflicted events, of members, of
+branches and with the age of the room; and against the literal resolver (literal_resolution.py) in
+the same run.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 
 from dtnode.matrix.state_resolution import resolve
 from tests.benchmarks import literal_resolution
-from tests.benchmarks.made_conflicts import Conflict, two_branches
+from tests.benchmarks.made_conflicts import Conflict, branches, two_branches
 from tests.benchmarks.report import Table, median, milliseconds, ratio, spent
 
 SIZES = (250, 500, 1_000, 2_000, 4_000)
@@ -68,3 +69,62 @@ def _literal(conflict: Conflict) -> float:
     ).cpu_s
     assert found == [resolve(conflict.version, conflict.states, conflict)]
     return taken
+
+
+def branches_table(
+    sizes: Sequence[int] = (10, 100, 1_000, 4_000),
+    members: Sequence[int] = (10, 100, 1_000),
+    sides: Sequence[int] = (2, 5, 10),
+    repeats: int = 3,
+) -> Table:
+    rows = []
+    for version in ("10", "12"):
+        for side in sides:
+            for people in members:
+                taken = [_best(branches(version, people, size, side), repeats) for size in sizes]
+                rows.append(
+                    [
+                        "v2" if version == "10" else "v2.1",
+                        str(side),
+                        f"{people:,}",
+                        *map(milliseconds, taken),
+                        ratio(taken[-1] / taken[-2]),
+                    ]
+                )
+    return Table(
+        title="State resolution by branches, members and events written apart",
+        columns=(
+            "algorithm",
+            "branches",
+            "members",
+            *(f"{size:,} events" for size in sizes),
+            f"{sizes[-1]:,} / {sizes[-2]:,}",
+        ),
+        rows=rows,
+        note=f"Processor time, the best of {repeats}.",
+    )
+
+
+def _best(conflict: Conflict, repeats: int) -> float:
+    return min(_ours(conflict) for _ in range(repeats))
+
+
+def history_table(
+    histories: Sequence[int] = (0, 1_000, 10_000), written: int = 50, members: int = 100
+) -> Table:
+    """Whether a resolution looks at more events the older the room is."""
+    rows = []
+    for version in ("10", "12"):
+        looked_up = []
+        for history in histories:
+            conflict = branches(version, members, written, history=history)
+            conflict.looked_up = 0
+            _ours(conflict)
+            looked_up.append(conflict.looked_up)
+        rows.append(["v2" if version == "10" else "v2.1", *(f"{count:,}" for count in looked_up)])
+    return Table(
+        title=f"Events looked at to resolve {written} written apart",
+        columns=("algorithm", *(f"{history:,} state events before" for history in histories)),
+        rows=rows,
+        note="Look-ups, not events: one that is looked at twice counts twice.",
+    )
