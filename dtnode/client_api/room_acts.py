@@ -161,6 +161,8 @@ def _room_with_alias(api: Api, alias: str) -> str:
 
 
 async def invite(api: Api, call: Call) -> Json:
+    """`org.dtnode.signed`: the block with mxid, token and signatures that redeems a third-party
+    invite of this user's; with other servers an identity server brings it."""
     body = await call.json()
     if "medium" in body or "address" in body or "id_server" in body:
         raise ClientApiError(
@@ -169,7 +171,8 @@ async def invite(api: Api, call: Call) -> Json:
             "there is no identity server here that would know whose address that is: invite people"
             " by their user id (@name:server)",
         )
-    return await _set_membership(api, call, body, user_id_of(body), "invite")
+    signed = optional(body, "org.dtnode.signed", dict)
+    return await _set_membership(api, call, body, user_id_of(body), "invite", signed=signed)
 
 
 async def leave(api: Api, call: Call) -> Json:
@@ -210,6 +213,7 @@ async def _set_membership(
     membership: str,
     *,
     only_if: Sequence[str] = (),
+    signed: JsonObject | None = None,
 ) -> Json:
     """only_if: memberships of the user from which this is a step at all; empty: any."""
     room_id, reason = call.params["room_id"], _reason(body)
@@ -221,7 +225,7 @@ async def _set_membership(
                 present or "", "is not in this room"
             )
             raise forbidden(f"{user_id} {what}, so that can't be done")
-        api.rooms.set_membership(room_id, user_id, membership, reason=reason)
+        api.rooms.set_membership(room_id, user_id, membership, reason=reason, signed=signed)
 
     await api.host.run(work)
     return {}

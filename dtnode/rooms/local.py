@@ -234,8 +234,13 @@ class LocalRooms:
         *,
         reason: str | None = None,
         is_direct: bool = False,
+        signed: Mapping[str, Any] | None = None,
     ) -> str:
-        """Invite, kick ("leave"), ban or unban ("leave") someone, or leave. The event's id."""
+        """Invite, kick ("leave"), ban or unban ("leave") someone, or leave. The event's id.
+
+        signed: of an invite that redeems a third-party invite, the block with mxid, token and
+        signatures (server-server API, "Third-party invites"); the auth rules check it.
+        """
         if not is_user_id(user_id):
             raise FormatError(f"{user_id!r} is not a user id; one looks like @name:server")
         if membership == "invite" and key_from_server_name(server_name_of(user_id)) is None:
@@ -248,7 +253,19 @@ class LocalRooms:
             content["reason"] = reason
         if is_direct:
             content["is_direct"] = True
+        if signed is not None:
+            content["third_party_invite"] = self._third_party_invite(room_id, sender, signed)
         return self.send(room_id, sender, "m.room.member", content, user_id)
+
+    def _third_party_invite(
+        self, room_id: str, sender: str, signed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        look = self.state_for_next(self.room(room_id), sender)
+        issued = look("m.room.third_party_invite", str(signed.get("token")))
+        if issued is None:
+            raise AuthRuleError("the room has no third-party invite with that token")
+        name = issued.content.get("display_name")
+        return {"display_name": name if isinstance(name, str) else "", "signed": dict(signed)}
 
     def room(self, room_id: str) -> RoomRecord:
         """RoomNotHere."""

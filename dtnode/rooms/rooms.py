@@ -111,11 +111,18 @@ class Rooms:
         *,
         reason: str | None = None,
         is_direct: bool = False,
+        signed: Mapping[str, Any] | None = None,
     ) -> str:
-        """Invite, kick, ban, unban, leave: the event's id."""
+        """Invite, kick, ban, unban, leave: the event's id. signed: see LocalRooms."""
         with self.store.transaction():
             return self._local.set_membership(
-                room_id, self.user_id, user_id, membership, reason=reason, is_direct=is_direct
+                room_id,
+                self.user_id,
+                user_id,
+                membership,
+                reason=reason,
+                is_direct=is_direct,
+                signed=signed,
             )
 
     def join(self, room_id: str) -> str:

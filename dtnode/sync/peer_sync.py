@@ -399,7 +399,7 @@ class PeerSync:
         return self.owe_cards([card], now)
 
     def co_signed(self, request: JoinRequest, signed: bytes | None, reason: str) -> list[Effect]:
-        """Answer to CoSign: the join with this node's signature, or why not. LimitError: a flood."""
+        """Answer to CoSign: the join signed here too, or why not. LimitError: a flood."""
         return [Send(message=self._joins.answer(request, signed, reason))]
 
     # --- time

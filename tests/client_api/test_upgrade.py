@@ -58,3 +58,5 @@ async def test_people_are_invited_by_user_id_only() -> None:
     body = {"id_server": "id.example", "medium": "email", "address": "bob@example.org"}
     path = f"{CLIENT}/rooms/{room_id}/invite"
     assert await client.fails("POST", path, body) == (400, "M_THREEPID_DENIED")
+    signed = {"user_id": SmallNode("bob").user_id, "org.dtnode.signed": {"token": "none"}}
+    assert await client.fails("POST", path, signed) == (403, "M_FORBIDDEN")

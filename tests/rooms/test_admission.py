@@ -9,10 +9,13 @@ import pytest
 
 from dtnode.errors import AuthRuleError, FormatError, PduError
 from dtnode.matrix.pdu import Pdu
+from dtnode.matrix.signing import sign_json
+from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
 from dtnode.rooms.admission import NeedsCoSignature
 from dtnode.rooms.local import RoomNotHere
 from dtnode.rooms.profile import set_own_displayname
 from dtnode.store import RoomKind
+from dtnode.testing.rooms_builder import signer_for
 from dtnode.wire.messages import CardKind
 from tests.rooms.nodes import Node, give_cards, make_room, meet
 
@@ -348,6 +351,45 @@ def test_a_second_members_card_names_more_who_may_let_one_in() -> None:
     with pytest.raises(NeedsCoSignature) as caught:
         bob.rooms.join(room_id)
     assert set(caught.value.authorisers) == {alice.user_id, carol.user_id}
+
+
+# --- third-party invites
+
+
+def third_party(alice: Node, room_id: str, bob: Node) -> dict[str, Any]:
+    """A token that alice's room knows, and what a key that she named signed about it."""
+    notary = signer_for("notary")
+    public_key = encode_unpadded_base64(notary.public_key)
+    content = {"display_name": "b...@example.org", "public_key": public_key}
+    alice.rooms.send(room_id, "m.room.third_party_invite", content, "a token")
+    return sign_json({"mxid": bob.user_id, "token": "a token"}, notary)
+
+
+@pytest.mark.parametrize("version", ["3", "10", "11", "12"])
+def test_a_third_party_invite_is_redeemed_by_its_signed_block(version: str) -> None:
+    alice, bob = Node("alice"), Node("bob")
+    room_id = alice.create(version=version)
+    signed = third_party(alice, room_id, bob)
+    alice.rooms.set_membership(room_id, bob.user_id, "invite", signed=signed)
+    give_cards(alice, bob)
+    bob.rooms.join(room_id)
+    meet(alice, bob)
+    assert alice.membership(room_id, "bob") == "join"
+    assert alice.view(room_id) == bob.view(room_id)
+
+
+def test_third_party_invites_that_are_no_good() -> None:
+    alice, bob = Node("alice"), Node("bob")
+    room_id = alice.create()
+    signed = third_party(alice, room_id, bob)
+    for wrong, reason in (
+        (signed | {"token": "another"}, "no third-party invite with that token"),
+        (signed | {"mxid": alice.user_id}, "not for"),
+        (signed | {"more": "text"}, "no signature"),
+        ({}, "no third-party invite with that token"),
+    ):
+        with pytest.raises(AuthRuleError, match=reason):
+            alice.rooms.set_membership(room_id, bob.user_id, "invite", signed=wrong)
 
 
 # --- names
