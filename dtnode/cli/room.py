@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import TextIO
 
 import click
 
@@ -13,13 +14,15 @@ from dtnode.cli.api import (
     OWN_API,
     JsonObject,
     NodeApi,
+    NoNodeError,
     RequestFailedError,
     own_room_path,
     room_path,
     segment,
 )
 from dtnode.cli.common import json_option, pass_folder
-from dtnode.cli.output import echo_json, echo_table, json_line
+from dtnode.cli.output import echo_json, echo_table, json_line, warn
+from dtnode.errors import DtnodeError
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION
 from dtnode.node.data_folder import DataFolder
 
@@ -52,7 +55,9 @@ def rooms() -> None:
 @rooms.command()
 @click.argument("name")
 @click.option("--version", metavar="V", help="The room version; the newest known one otherwise.")
-@click.option("--public", is_flag=True, help="Anyone may join; else only who is invited.")
+@click.option(
+    "--public", is_flag=True, help="Anyone may join, by the room's id; else only who is invited."
+)
 @click.option(
     "--creator",
     "creators",
@@ -80,10 +85,21 @@ def create(
             ids = [api.user_id(user) for user in creators]
             body["creation_content"] = {"additional_creators": ids}
         answer = api.post(f"{CLIENT_API}/createRoom", body)
-    if as_json:
-        echo_json({"room_id": answer["room_id"]})
-    else:
-        click.echo(answer["room_id"])
+        if as_json:
+            echo_json({"room_id": answer["room_id"]})
+        else:
+            click.echo(answer["room_id"])
+        _warn_of_equal_names(api, name)
+
+
+def _warn_of_equal_names(api: NodeApi, name: str) -> None:
+    try:
+        api.room_id(name)
+    except RequestFailedError as error:
+        if error.status != 404:  # as for "", which nothing can be called
+            warn(f"{error}. In commands, an id stands in single quotes.")
+    except NoNodeError:
+        return  # it went away after it made the room, which is what was asked
 
 
 @rooms.command()
@@ -161,10 +177,20 @@ def list_rooms(folder: DataFolder, as_json: bool) -> None:
 @room_argument
 @user_argument
 @reason_option
+@click.option(
+    "--signed",
+    type=click.File("r", encoding="utf-8"),
+    metavar="FILE",
+    help="Redeem a third-party invite of yours with the signed JSON object (mxid, token,"
+    " signatures) in FILE; no identity server brings it here.",
+)
 @pass_folder
-def invite(folder: DataFolder, room: str, user: str, reason: str | None) -> None:
+def invite(
+    folder: DataFolder, room: str, user: str, reason: str | None, signed: TextIO | None
+) -> None:
     """Ask USER into ROOM; the invite travels through any node that meets theirs."""
-    _membership(folder, room, "invite", user, reason)
+    more: JsonObject = {} if signed is None else {"org.dtnode.signed": _object(signed.read())}
+    _membership(folder, room, "invite", user, reason, more)
 
 
 @rooms.command()
@@ -301,14 +327,7 @@ def set_state(
     folder: DataFolder, room: str, event_type: str, content: str, state_key: str, as_json: bool
 ) -> None:
     """Set state of ROOM, such as: room set boat m.room.topic '{"topic": "wind"}'"""
-    try:
-        body = json.loads(content)
-    except ValueError as error:
-        raise click.UsageError(
-            f"The content isn't JSON: {error}. Quote it for the shell."
-        ) from error
-    if not isinstance(body, dict):
-        raise click.UsageError('The content has to be a JSON object, such as {"topic": "wind"}.')
+    body = _object(content)
     with NodeApi(folder) as api:
         answer = api.put(_state_path(api.room_id(room), event_type, state_key), body)
     if as_json:
@@ -351,13 +370,31 @@ def gaps(folder: DataFolder, room: str, as_json: bool) -> None:
         click.echo(f"Held until they arrive: {answer['held']}")
 
 
+def _object(content: str) -> JsonObject:
+    try:
+        body = json.loads(content)
+    except ValueError as error:
+        raise click.UsageError(
+            f"The content isn't JSON: {error}. Quote it for the shell."
+        ) from error
+    if not isinstance(body, dict):
+        raise click.UsageError('The content has to be a JSON object, such as {"topic": "wind"}.')
+    return body
+
+
 def _membership(
-    folder: DataFolder, room: str, action: str, user: str | None, reason: str | None
+    folder: DataFolder,
+    room: str,
+    action: str,
+    user: str | None,
+    reason: str | None,
+    more: JsonObject | None = None,
 ) -> None:
     """One of the Client-Server API's membership calls (section "Room membership")."""
     with NodeApi(folder) as api:
         room_id = api.room_id(room)
         body: JsonObject = {} if user is None else {"user_id": api.user_id(user)}
+        body |= more or {}
         if reason is not None:
             body["reason"] = reason
         api.post(room_path(room_id, action), body)
@@ -368,8 +405,13 @@ def _joinable(api: NodeApi, room: str) -> str:
     try:
         return api.room_id(room)
     except RequestFailedError as error:
-        if error.status != 404 or room[:1] not in ("!", "#"):
+        if error.status != 404:
             raise
+        if room[:1] not in ("!", "#"):
+            raise DtnodeError(
+                f"{error}\nAn invite comes when your node meets one that has it (see: dtnode"
+                " status); a public room is joined by its id, in single quotes."
+            ) from error
         return room
 
 

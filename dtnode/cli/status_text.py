@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
@@ -13,6 +15,7 @@ Json = dict[str, Any]
 def status_lines(status: Json, data_path: str) -> list[str]:
     """The whole report. Names of other people come out escaped, nothing shortened."""
     clock = status["clock"]
+    names = {peer["server_name"]: _name(peer) for peer in status["peers"]}
     lines = [
         f"You are {printable(status['user_id'])}",
         f"Data folder {printable(data_path)}, dtnode {status.get('dtnode_version', '?')}.",
@@ -26,7 +29,7 @@ def status_lines(status: Json, data_path: str) -> list[str]:
         ),
         *_section(
             f"Links: {count(len(status['links']), 'link')}",
-            [link_line(link) for link in status["links"]],
+            [link_line(link, names) for link in status["links"]],
             "None yet. Add one with: dtnode link add tcp --listen HOST:PORT",
         ),
         *_section(
@@ -40,8 +43,8 @@ def status_lines(status: Json, data_path: str) -> list[str]:
 
 def peer_line(peer: Json, now_ms: int) -> str:
     """One sentence: who, whether connected, what it lacks."""
-    name = peer.get("name")
-    who = f"{printable(name)} ({peer['server_name']})" if name else str(peer["server_name"])
+    name = _name(peer)
+    who = f"{name} ({peer['server_name']})" if name else str(peer["server_name"])
     if peer.get("blocked"):
         return f"{who}: blocked, nothing is exchanged with it"
     parts = []
@@ -60,8 +63,16 @@ def peer_line(peer: Json, now_ms: int) -> str:
     return f"{who}: {'; '.join(parts)}"
 
 
-def link_line(link: Json) -> str:
-    """One line: id, what it does, its state."""
+def _name(peer: Json) -> str:
+    """What it is called here, else its user's name; empty if neither is known."""
+    return printable(peer.get("name") or (peer.get("user_id") or "")[1:].partition(":")[0])
+
+
+def link_line(link: Json, names: Mapping[str, str]) -> str:
+    """One line: id, what it does, its state.
+
+    names: server name -> name; peers that have none, or not one of their own, are told in full.
+    """
     options = ", ".join(
         f"{printable(key)} {printable(value)}" for key, value in link.get("options", {}).items()
     )
@@ -70,7 +81,13 @@ def link_line(link: Json) -> str:
         line += f", {printable(link['detail'])}"
     peers = link.get("peers")
     if peers:
-        line += f", with {', '.join(printable(peer) for peer in peers)}"
+        often = Counter(names.values())
+        called = [names.get(peer, "") for peer in peers]
+        shown = [
+            name if name and often[name] == 1 else printable(peer)
+            for name, peer in zip(called, peers, strict=True)
+        ]
+        line += f", with {', '.join(shown)}"
     return line
 
 

@@ -265,7 +265,7 @@ def _membership(before: Json, after: Json, by: str | None) -> str:
             if name != other:
                 return f'is called "{printable(other)}" now, was "{printable(name)}"'
             return "changed their profile"
-        return f"is still {_IS.get(str(now), printable(now))}{by_whom}"
+        return f"is still {_IS.get(str(now), printable(now))}" + (f" ({by})" if by else "")
     match now:
         case "join":
             return "joined"
@@ -286,7 +286,13 @@ def _membership(before: Json, after: Json, by: str | None) -> str:
             return f"has the membership {printable(other)}{by_whom}"
 
 
-_IS = {"join": "a member", "invite": "invited", "ban": "banned", "knock": "asking to join"}
+_IS = {
+    "join": "a member",
+    "invite": "invited",
+    "ban": "banned",
+    "knock": "asking to join",
+    "leave": "not in the room",
+}
 
 
 def _reason(content: Json) -> str:

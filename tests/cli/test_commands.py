@@ -198,7 +198,7 @@ def test_status_in_words(run: Command, node: FakeNode, folder: DataFolder) -> No
         "not trusted; an hour behind bob's",
         "bob (bobskey): connected over tcp-1; has everything it may have from here",
         "carolskey: not connected, last contact 3 h ago; lacks 7 events",
-        "tcp-1 (tcp; listen 127.0.0.1:4000): listening, with bobskey",
+        "tcp-1 (tcp; listen 127.0.0.1:4000): listening, with bob",
         "boat\\x1b[31m: 12 events, 3 members",
         "complete: everything since its beginning is here",
         "1 event missing; see: dtnode gaps '!boat'; 2 events held",
@@ -241,8 +241,12 @@ def test_a_room_in_words(change: dict[str, Any], says: str) -> None:
 
 def test_a_link_in_words() -> None:
     link = {"id": "tcp-1", "kind": "tcp", "options": {"listen": "h:1"}, "state": "failed"}
-    assert link_line(link | {"detail": "port 1 is in use"}) == (
+    assert link_line(link | {"detail": "port 1 is in use"}, {}) == (
         "tcp-1 (tcp; listen h:1): failed, port 1 is in use"
+    )
+    link |= {"state": "listening", "peers": ["k1", "k2", "k3", "k4"]}
+    assert link_line(link, {"k1": "bob", "k2": "ann", "k3": "ann", "k4": ""}).endswith(
+        "listening, with bob, k2, k3, k4"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,22 @@ def test_room_create_prints_the_id_only(run: Command, node: FakeNode) -> None:
         "room_version": "11",
     }
     assert json.loads(run("room", "create", "boat", "--json").stdout) == {"room_id": "!new"}
+
+
+def test_a_second_room_of_that_name_is_told(run: Command, node: FakeNode) -> None:
+    node.on("POST", "/_matrix/client/v3/createRoom", {"room_id": "!new"})
+    node.on("GET", "/_dtnode/v1/resolve", (400, "M_INVALID_PARAM", "2 rooms are called 'boat'"))
+    result = run("room", "create", "boat")
+    assert (result.exit_code, result.stdout) == (0, "!new\n")
+    assert result.stderr.startswith("Warning: 2 rooms are called 'boat'.")
+    node.on("GET", "/_dtnode/v1/resolve", (404, "M_NOT_FOUND", "no room is called ''"))
+    assert run("room", "create", "").stderr == ""
+
+
+def test_joining_what_is_not_known_says_how_one_gets_in(run: Command, node: FakeNode) -> None:
+    result = run("room", "join", "market")
+    assert result.exit_code == 1
+    assert "a public room is joined by its id, in single quotes" in result.stderr
 
 
 def test_more_creators_can_be_named(run: Command, node: FakeNode) -> None:
@@ -193,3 +210,16 @@ def test_room_list_shows_knocks_and_replaced_rooms(run: Command, node: FakeNode)
     out = run("room", "list").stdout
     assert "joined\t3\t12\t1\treplaced\t!boat" in out
     assert "pier\tasked to join\t" in out
+
+
+def test_a_third_party_invite_is_redeemed_from_a_file(
+    run: Command, node: FakeNode, tmp_path: Path
+) -> None:
+    path = "/_matrix/client/v3/rooms/!boat/invite"
+    node.on("POST", path, {})
+    file = tmp_path / "signed.json"
+    file.write_text('{"token": "t"}', encoding="utf-8")
+    assert run("room", "invite", "boat", "bob", "--signed", str(file)).exit_code == 0
+    assert node.body("POST", path) == {"user_id": BOB, "org.dtnode.signed": {"token": "t"}}
+    file.write_text("[]", encoding="utf-8")
+    assert run("room", "invite", "boat", "bob", "--signed", str(file)).exit_code == 2
