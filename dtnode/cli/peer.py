@@ -139,7 +139,7 @@ def _warn_of_equal_names(api: NodeApi, named: JsonObject, name: object) -> None:
     ]
     if others:
         warn(
-            f"{' and '.join(others)} has this name too. Give one of them another, or use the"
+            f"This is also the name of {' and '.join(others)}. Give one of them another, or use the"
             " beginnings of their keys."
         )
 

@@ -312,7 +312,7 @@ def test_a_name_that_another_peer_has(run: Command, node: FakeNode) -> None:
     node.on("GET", "/_dtnode/v1/peers", {"peers": [PEER, PEER | {"server_name": "otherkey"}]})
     result = run("peer", "name", "bobskey", "bob")
     assert result.exit_code == 0
-    assert result.stderr.startswith("Warning: otherkey has this name too.")
+    assert result.stderr.startswith("Warning: This is also the name of otherkey.")
 
 
 def test_peer_list(run: Command, node: FakeNode) -> None:
