@@ -10,14 +10,14 @@ import gzip
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from dtnode.errors import ConfigError, FormatError
 from dtnode.matrix.event_auth import redaction_applies
 from dtnode.matrix.state_resolution import state_hash
 from dtnode.rooms.outcome import Check, Outcome, Verdict
 from dtnode.rooms.receive import Receiver
-from dtnode.rooms.room_file import create_event, non_empty, parse_header
+from dtnode.rooms.room_file import create_event, lines_of, non_empty, parse_header
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
 
@@ -29,9 +29,9 @@ def audit_file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as packed:
-                return audit_lines(non_empty(packed))
+                return audit_lines(non_empty(lines_of(cast(BinaryIO, packed))))
         with path.open("rb") as file:
-            return audit_lines(non_empty(file))
+            return audit_lines(non_empty(lines_of(file)))
     except FormatError as exc:
         raise ConfigError(f"{path} is not a room file: {exc}") from exc
     except (OSError, EOFError, zlib.error) as exc:

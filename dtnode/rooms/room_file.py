@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from dtnode.errors import FormatError
 from dtnode.matrix.canonical_json import parse_json_object
@@ -85,6 +86,12 @@ def export_room(store: Store, room_id: str) -> Iterator[str]:
         yield event.pdu.canonical().decode()
     for held in store.held.of_room(room.nid):
         yield held.pdu.canonical().decode()
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of a file, long ones in pieces: a few kB of gzip can unfold to a line of gigabytes."""
+    while line := file.readline(MAX_LINE_BYTES + len("\r\n") + 1):  # one byte too many shows it
+        yield line
 
 
 def non_empty(lines: Iterable[bytes]) -> Iterator[bytes]:

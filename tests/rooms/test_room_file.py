@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,24 @@ def test_files_that_cant_be_read(tmp_path: Path) -> None:
     long.write_bytes(b"x" * (MAX_LINE_BYTES + 1))
     with pytest.raises(ConfigError, match="is no event"):
         audit_file(long)
+
+
+@pytest.mark.parametrize("filler", [b"x", b" "])
+def test_a_line_that_unfolds_without_end_takes_no_memory(tmp_path: Path, filler: bytes) -> None:
+    size_bytes = 64 << 20
+    bomb = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(bomb, "wb", compresslevel=1) as file:
+        file.write(header(room_version="12") + b"\n")
+        for _ in range(64):
+            file.write(filler * (1 << 20))
+    assert bomb.stat().st_size < size_bytes // 100
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match=r"is no event|none of its events"):
+            audit_file(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_LINE_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_room_whose_create_event_is_forged_leaves_nothing_behind() -> None:
