@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dtnode.cli.status_text import room_lines
 from tests.cli.conftest import BOB, Command, FakeNode
 
 ROOMS = [
@@ -223,3 +224,29 @@ def test_a_third_party_invite_is_redeemed_from_a_file(
     assert node.body("POST", path) == {"user_id": BOB, "org.dtnode.signed": {"token": "t"}}
     file.write_text("[]", encoding="utf-8")
     assert run("room", "invite", "boat", "bob", "--signed", str(file)).exit_code == 2
+
+
+def test_status_tells_of_knocks_and_of_the_room_that_took_a_rooms_place() -> None:
+    room = {
+        "room_id": "!boat",
+        "name": "boat",
+        "version": "12",
+        "kind": "complete",
+        "membership": "join",
+        "events": 12,
+        "gaps": 0,
+        "members": 3,
+        "tips": ["$a"],
+        "tip_state": "00",
+        "knocks": 2,
+        "successor": "!new",
+    }
+    lines = "\n".join(room_lines(room))
+    assert "2 people ask to be let in; see: dtnode room members" in lines
+    assert "It was replaced; go on with: dtnode room join" in lines
+    assert "!new" in lines
+    plain = "\n".join(room_lines(room | {"knocks": 0, "successor": None}))
+    assert "let in" not in plain
+    assert "replaced" not in plain
+    knocking = "\n".join(room_lines(room | {"membership": "knock"}))
+    assert "you have asked to be let in" in knocking

@@ -334,6 +334,31 @@ def test_answers_that_are_no_good_are_not_taken() -> None:
     assert bob.standing(room_id) is None
 
 
+def test_a_signed_join_counts_though_its_answer_is_lost() -> None:
+    _, room_id, alice, bob = club("12")
+    assert hand_card(alice, bob, room_id)
+    alice.rooms.co_sign(bob.server, room_id, drafted(bob, room_id).canonical())
+    assert bob.standing(room_id) is None
+    speculative(alice, bob, room_id)
+    assert bob.standing(room_id) == "join"
+    assert bob.room(room_id).kind is RoomKind.COMPLETE
+    assert alice.view(room_id) == bob.view(room_id)
+
+
+def test_who_lost_their_store_is_in_the_room_by_its_card() -> None:
+    room_id, (alice, bob) = make_room("alice", "bob", **rule("knock"))
+    alice.say(room_id, "before")
+    bob.say(room_id, "from bob")
+    meet(alice, bob)
+    empty = Node("bob")
+    assert hand_card(alice, empty, room_id)
+    assert empty.standing(room_id) == "join"
+    empty.rooms.join(room_id)
+    meet(alice, empty)
+    assert sorted(empty.bodies(room_id)) == ["before", "from bob"]
+    assert empty.view(room_id) == alice.view(room_id)
+
+
 def test_a_second_members_card_names_more_who_may_let_one_in() -> None:
     """None of those whom the first card names may be in reach."""
     hall, (alice, bob, carol) = make_room("alice", "bob", "carol")
