@@ -5,7 +5,7 @@ reads no clock: callers pass times in. Called by dtnode.rooms, dtnode.client_api
 always from one thread at a time.
 """
 
-from dtnode.store.events import StoredEvent
+from dtnode.store.event_rows import StoredEvent
 from dtnode.store.held import HeldEvent
 from dtnode.store.peers import PeerRecord
 from dtnode.store.rooms import RoomKind, RoomRecord

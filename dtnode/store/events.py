@@ -1,4 +1,4 @@
-"""Judged events of all rooms: rows, cache, order, and the walks over the room DAG.
+"""Judged events of all rooms: cache, order, queries, and the walks over the room DAG.
 
 Only events whose parents and auth events are here have a row; others wait in dtnode.store.held.
 """
@@ -7,90 +7,29 @@ from __future__ import annotations
 
 import heapq
 import json
-import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from dtnode.matrix.pdu import Pdu, stored_pdu
-from dtnode.matrix.room_versions import ROOM_VERSIONS
+from dtnode.matrix.pdu import Pdu
 from dtnode.store.database import Database
+from dtnode.store.event_rows import (
+    COLUMNS,
+    DROPPED,
+    Authorship,
+    DisplayOrder,
+    EventOutline,
+    StoredEvent,
+    event_of,
+    row_of,
+    unpack_numbers,
+)
 from dtnode.store.lru import Lru
 
 _CACHED_EVENTS = 4_000  # about 2 KiB each: covers a busy room's auth events and newest messages
-_DROPPED = 2  # events.redacted of a body that was dropped by the room's history limit
 _PENDING_ROWS = 2_000  # rows buffered within a transaction before they are written out
-
-_COLUMNS = (
-    "event_nid, event_id, room_nid, topo, ts, rejected, soft_failed, redacted, before_group, "
-    "after_group, parents, position, reason, pdu, sender_server, witness"
-)
-
-DisplayOrder = tuple[int, int, str]
-"""(topo, origin_server_ts, event_id): the DAG order in which people read, equal on all nodes."""
-
-
-@dataclass(slots=True)
-class StoredEvent:
-    """One judged event. Treated as immutable but by this module.
-
-    nid: topological number. topo: 1 + the highest of its parents' (0 parents: 1); unlike `depth`
-    nobody can lie about it. before, after: state groups. position: what clients count by; None
-    where no client was told (a rejected event that was shown while it was held keeps its own, or
-    the number would be given twice). reason: why it was rejected or soft-failed. witness: its
-    server had all its ancestors when it wrote it (a join on an invite, and what chains on it, shows
-    nothing of the kind). dropped: its body was dropped here by the room's history limit; the PDU is
-    its redacted form.
-    """
-
-    nid: int
-    room_nid: int
-    pdu: Pdu
-    topo: int
-    rejected: bool
-    soft_failed: bool
-    before: int
-    after: int
-    parents: tuple[int, ...]
-    position: int | None
-    reason: str | None
-    witness: bool = True
-    dropped: bool = False
-
-    @property
-    def event_id(self) -> str:
-        return self.pdu.event_id
-
-    @property
-    def accepted(self) -> bool:
-        return not self.rejected
-
-    @property
-    def display_order(self) -> DisplayOrder:
-        return (self.topo, self.pdu.origin_server_ts, self.pdu.event_id)
-
-
-class EventOutline(NamedTuple):
-    """What a walk over a whole room needs of each event; see StoredEvent."""
-
-    nid: int
-    before: int
-    after: int
-    rejected: bool
-    soft_failed: bool
-    parents: tuple[int, ...]
-
-
-class Authorship(NamedTuple):
-    """Who wrote an event, on what; see StoredEvent."""
-
-    nid: int
-    sender_server: str
-    witness: bool
-    parents: tuple[int, ...]
 
 
 class Events:
@@ -158,9 +97,9 @@ class Events:
     def flush(self) -> None:
         if not self._pending:
             return
-        rows: list[tuple[object, ...]] = [_row(event) for event in self._pending.values()]
-        marks = ", ".join("?" * len(_COLUMNS.split(", ")))
-        self._db.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+        rows: list[tuple[object, ...]] = [row_of(event) for event in self._pending.values()]
+        marks = ", ".join("?" * len(COLUMNS.split(", ")))
+        self._db.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
         self._pending.clear()
         self._pending_nids.clear()
 
@@ -238,7 +177,7 @@ class Events:
         pdu = event.pdu.redacted_form()
         self._db.execute(
             "UPDATE events SET redacted = ?, pdu = ? WHERE event_nid = ?",
-            (_DROPPED, pdu.canonical(), event.nid),
+            (DROPPED, pdu.canonical(), event.nid),
         )
         cached = self._cache.get(event.event_id)
         for known in (event,) if cached is None else (event, cached):
@@ -293,14 +232,14 @@ class Events:
 
     def _one(self, where: str, value: object) -> StoredEvent | None:
         row = self._db.execute(
-            f"SELECT {_COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
+            f"SELECT {COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
             f" FROM events WHERE {where}",
             (value,),
         ).fetchone()
         return None if row is None else self._read(row)
 
     def _read(self, row: tuple[Any, ...]) -> StoredEvent:
-        event = _event(row)
+        event = event_of(row)
         cached = self._cache.get(event.event_id)
         if cached is not None:
             return cached
@@ -310,12 +249,12 @@ class Events:
     def _select(self, where: str, *values: object) -> Iterator[StoredEvent]:
         self.flush()
         rows = self._db.execute(
-            f"SELECT {_COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
+            f"SELECT {COLUMNS}, (SELECT version FROM rooms WHERE rooms.room_nid = events.room_nid)"  # noqa: S608
             f" FROM events WHERE {where}",
             values,
         )
         for row in rows:
-            yield _event(row)
+            yield event_of(row)
 
     # --- queries of one room
 
@@ -329,7 +268,7 @@ class Events:
         )
         for nid, before, after, rejected, soft_failed, parents in rows:
             yield EventOutline(
-                nid, before, after, bool(rejected), bool(soft_failed), _unpack(parents)
+                nid, before, after, bool(rejected), bool(soft_failed), unpack_numbers(parents)
             )
 
     def ids_with_prefix(self, room_nid: int, prefix: str, limit: int) -> list[str]:
@@ -416,7 +355,7 @@ class Events:
             (room_nid, down_to),
         )
         for nid, sender_server, witness, parents in rows:
-            yield Authorship(nid, sender_server, bool(witness), _unpack(parents))
+            yield Authorship(nid, sender_server, bool(witness), unpack_numbers(parents))
 
     def servers(self, room_nid: int) -> list[str]:
         """Every server that wrote in the room, sorted."""
@@ -460,7 +399,7 @@ class Events:
         if pending is not None:
             return pending.parents
         row = self._db.execute("SELECT parents FROM events WHERE event_nid = ?", (nid,)).fetchone()
-        return _unpack(row[0])
+        return unpack_numbers(row[0])
 
     def difference(self, of: Iterable[int], known: Iterable[int], limit: int) -> list[int]:
         """Events that are `of` or ancestors of `of`, and neither `known` nor ancestors of `known`.
@@ -518,53 +457,3 @@ class Events:
                     seen.add(parent)
                     heapq.heappush(heap, -parent)
         return False
-
-
-def _pack(parents: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(parents)}q", *parents)
-
-
-def _unpack(data: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(data) // 8}q", data)
-
-
-def _row(event: StoredEvent) -> tuple[object, ...]:
-    pdu = event.pdu
-    return (
-        event.nid,
-        pdu.event_id,
-        event.room_nid,
-        event.topo,
-        pdu.origin_server_ts,
-        event.rejected,
-        event.soft_failed,
-        pdu.redacted,
-        event.before,
-        event.after,
-        _pack(event.parents),
-        event.position,
-        event.reason,
-        pdu.canonical(),
-        pdu.sender_server,
-        event.witness,
-    )
-
-
-def _event(row: tuple[Any, ...]) -> StoredEvent:
-    (nid, event_id, room_nid, topo, _ts, rejected, soft_failed, redacted, before, after) = row[:10]
-    parents, position, reason, pdu, _sender_server, witness, version = row[10:]
-    return StoredEvent(
-        nid=nid,
-        room_nid=room_nid,
-        pdu=stored_pdu(pdu, event_id, ROOM_VERSIONS[version], redacted=bool(redacted)),
-        topo=topo,
-        rejected=bool(rejected),
-        soft_failed=bool(soft_failed),
-        before=before,
-        after=after,
-        parents=_unpack(parents),
-        position=position,
-        reason=reason,
-        witness=bool(witness),
-        dropped=redacted == _DROPPED,
-    )

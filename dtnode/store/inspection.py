@@ -16,7 +16,7 @@ _MAX_DAMAGES = 100  # of one kind told: beyond that the file is lost anyway
 
 
 class StoredRow(NamedTuple):
-    """One row of `events`; see dtnode.store.events.StoredEvent. pdu: the bytes, not parsed."""
+    """One row of `events`; see dtnode.store.event_rows.StoredEvent. pdu: the bytes, not parsed."""
 
     nid: int
     event_id: str
