@@ -245,9 +245,9 @@ class Contents:
     def power_levels(self, room: LiteralRoom, state: State) -> Draft:
         levels = self.content_in(room, state, "m.room.power_levels")
         for name in ("users", "events", "notifications"):
-            found = levels.get(name)
-            if isinstance(found, dict):
-                levels[name] = dict(found)
+            if name in levels:
+                found = levels[name]
+                levels[name] = dict(found) if isinstance(found, dict) else {}
         value = self.rng.choice((0, 10, 25, 49, 50, 50, 99, 100))
         users = levels.setdefault("users", {})
         match self.rng.randrange(8):
@@ -262,7 +262,7 @@ class Contents:
                 levels.setdefault("notifications", {})["room"] = value
             case 4 if users:
                 users.pop(self.rng.choice(sorted(users)))
-            case _ if isinstance(users, dict):
+            case _:
                 users[self.anybody()] = value
         return Draft(self.member(room, state), "m.room.power_levels", "", levels)
 
@@ -270,10 +270,9 @@ class Contents:
         draft = self.power_levels(room, state)
         levels = draft.content
         odd: list[Any] = ["50", " +0050 ", "-5", -5, 2**53 - 1, -(2**53) + 1]
+        odd += [None, True, "fifty", [], {}, "", "0x10"]
         if self.n <= 5:
             odd += [50.5, -0.5]
-        if self.n >= 10:
-            odd += [None, True, "fifty", [], {}, "", "0x10"]
         value = self.rng.choice(odd)
         match self.rng.randrange(7):
             case 0:
@@ -287,7 +286,7 @@ class Contents:
                 levels["users"] = {**levels.get("users", {}), user: 1}
             case 4:
                 draft.state_key = self.rng.choice((None, "x", draft.sender))
-            case 5 if self.n >= 10:
+            case 5:
                 levels[self.rng.choice(("users", "events", "notifications"))] = value
             case _:
                 draft.content = {}

@@ -33,9 +33,12 @@ def as_level(value: Any, n: int) -> int:
     """One level. From version 10 an integer; before, also text: "a single base 10 integer",
     "optionally with any number of leading zeroes", "optionally prefixed with a single - or +",
     "optionally with any number of leading or trailing whitespace characters"; before version 6
-    also a float: "the value is truncated at the decimal point"."""
+    also a float: "the value is truncated at the decimal point". Deployed servers read true and
+    false as 1 and 0 there."""
     if type(value) is int:
         return value
+    if n <= 9 and isinstance(value, bool):
+        return int(value)
     if n <= 9 and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", value, re.ASCII):
         return int(value)
     if n <= 5 and isinstance(value, float) and math.isfinite(value):

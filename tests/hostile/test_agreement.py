@@ -1,8 +1,8 @@
 """dtnode and the literal implementation agree on hostile rooms: in file order in everything, in any
 order of arrival, one by one and in batches, in all that mustn't depend on it.
 
-A seed that fails is printed; `python -m tests.hostile --shrink VERSION SEED` makes a regression of
-it. DTNODE_FUZZ=deep tries thousands.
+A seed that fails is printed; `python -m tests.hostile --shrink VERSION SEED` makes a smaller room
+of it, to be understood and put into test_regressions. DTNODE_FUZZ=deep tries thousands.
 """
 
 from __future__ import annotations
