@@ -177,9 +177,10 @@ class Sharing:
 
     def offer(self, peer: str, room: RoomRecord) -> tuple[str, ...]:
         """Own unjudged events for a peer that, by the card, is in the room."""
-        if not self.is_shared(room, peer) and not self._takes_knock(room, peer):
-            return ()
-        return tuple(self._unjudged_own(room, peer))
+        own = tuple(self._unjudged_own(room, peer))
+        if own and (self.is_shared(room, peer) or self._takes_knock(room, peer)):
+            return own
+        return ()
 
     def _takes_knock(self, room: RoomRecord, peer: str) -> bool:
         """Whether the peer is a member, by the card, of a room that this user has asked to be let
