@@ -227,7 +227,6 @@ class _Resolution:
     """One run over one full conflicted set; remembers what it looked up."""
 
     __slots__ = (
-        "_auth",
         "_events",
         "_full_conflicted",
         "_mainline_end",
@@ -238,18 +237,23 @@ class _Resolution:
     def __init__(self, events: EventSource, full_conflicted: set[str]) -> None:
         self._events = events
         self._full_conflicted = full_conflicted
-        self._auth: dict[str, dict[StateKey, Pdu]] = {}
         self._mainline_positions: dict[str, int] = {}
         self._mainline_length = 0
         self._mainline_end: Pdu | None = None
 
     def _auth_events(self, pdu: Pdu) -> dict[StateKey, Pdu]:
-        found = self._auth.get(pdu.event_id)
-        if found is None:
-            event = self._events.event
-            found = {auth.key: auth for auth in map(event, pdu.auth_event_ids)}
-            self._auth[pdu.event_id] = found
-        return found
+        # Not remembered: each event is checked once, and thousands of these push the rest out of
+        # the processor's cache.
+        event = self._events.event
+        return {auth.key: auth for auth in map(event, pdu.auth_event_ids)}
+
+    def _power_levels_of(self, pdu: Pdu) -> Pdu | None:
+        """The power levels among its auth events."""
+        for auth_id in pdu.auth_event_ids:
+            auth = self._events.event(auth_id)
+            if auth.type == "m.room.power_levels" and auth.state_key == "":
+                return auth
+        return None
 
     def power_events(self) -> set[str]:
         """Step 1: the power events, with their auth chains as far as those are conflicted."""
@@ -382,7 +386,7 @@ class _Resolution:
                 position = positions[current.event_id]
                 break
             passed.append(current.event_id)
-            current = self._auth_events(current).get(_POWER_LEVELS)
+            current = self._power_levels_of(current)
         positions.update(dict.fromkeys(passed, position))
         return position
 
@@ -392,7 +396,7 @@ class _Resolution:
             self._mainline_end is not None
             and self._events.order(self._mainline_end.event_id) > order
         ):
-            self._mainline_end = self._auth_events(self._mainline_end).get(_POWER_LEVELS)
+            self._mainline_end = self._power_levels_of(self._mainline_end)
             if self._mainline_end is not None:
                 self._mainline_length += 1
                 self._mainline_positions[self._mainline_end.event_id] = self._mainline_length
