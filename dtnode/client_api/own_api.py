@@ -261,7 +261,10 @@ def _peer(api: Api, text: str) -> PeerRecord:
     found = [peer for peer in stored.values() if peer.name == text]
     if not found and len(text) >= _MIN_KEY_PREFIX:
         found = [peer for name, peer in known.items() if name.startswith(text)]
-    if not found and key_from_server_name(text) is not None and text != api.server_name:
+    key = key_from_server_name(text)
+    if not found and key is not None:  # whatever the domain: it is the same node
+        found = [peer for name, peer in known.items() if key_from_server_name(name) == key]
+    if not found and key is not None and key != key_from_server_name(api.server_name):
         return PeerRecord(server_name=text)  # a stranger can be blocked before it is ever met
     if not found:
         raise not_found(f"no peer is called {text[:80]!r}; see: dtnode peer list")

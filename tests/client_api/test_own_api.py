@@ -227,6 +227,9 @@ async def test_peers(alice: SmallNode, bob: SmallNode, at_alice: Client) -> None
     await at_alice.ok("DELETE", f"{OWN}/peers/{STRANGER}")
     peers = (await at_alice.get(f"{OWN}/peers"))["peers"]
     assert [p["blocked"] for p in peers if p["server_name"] == STRANGER] == [True]
+    domain = f"{STRANGER}.mesh.example.org"  # the same key: the same node
+    unblocked = await at_alice.post(f"{OWN}/peers/{domain}", {"blocked": False})
+    assert (unblocked["server_name"], unblocked["blocked"]) == (STRANGER, False)
     for wrong in ("short", "@x:dns.example", alice.server_name, alice.user_id):
         assert (await at_alice.fails("POST", f"{OWN}/peers", {"peer": wrong}))[0] in (400, 404)
     assert await at_alice.fails("POST", f"{OWN}/peers/no", {"name": "x"}) == (404, "M_NOT_FOUND")
