@@ -26,16 +26,18 @@ from dtnode.store.event_rows import (
     row_of,
     unpack_numbers,
 )
-from dtnode.store.lru import Lru
+from dtnode.store.lru import WeighedLru
 
-_CACHED_EVENTS = 4_000  # about 2 KiB each: covers a busy room's auth events and newest messages
+# Of events' JSON, about five times that in memory: the auth events and newest messages of busy
+# rooms, and no more if somebody sends the largest events there can be.
+_CACHED_BYTES = 2_000_000
 _PENDING_ROWS = 2_000  # rows buffered within a transaction before they are written out
 
 
 class Events:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._cache: Lru[str, StoredEvent] = Lru(_CACHED_EVENTS)
+        self._cache: WeighedLru[str, StoredEvent] = WeighedLru(_CACHED_BYTES, _weight)
         self._pending: dict[str, StoredEvent] = {}
         self._pending_nids: dict[int, StoredEvent] = {}
         self._absent: set[str] = set()
@@ -457,3 +459,7 @@ class Events:
                     seen.add(parent)
                     heapq.heappush(heap, -parent)
         return False
+
+
+def _weight(event: StoredEvent) -> int:
+    return len(event.pdu.canonical())

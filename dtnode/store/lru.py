@@ -39,13 +39,13 @@ class Lru(Generic[K, V]):
 
 
 class WeighedLru(Generic[K, V]):
-    """Entries that weigh `most` together, but for the newest, which always stays. A value's weight
-    must not change while it is in here."""
+    """Entries that weigh `most` together, but for the newest, which always stays. What a value
+    weighs is asked when it is put in."""
 
     __slots__ = ("_entries", "_most", "_weigh", "_weight")
 
     def __init__(self, most: int, weigh: Callable[[V], int]) -> None:
-        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._most = most
         self._weigh = weigh
         self._weight = 0
@@ -54,22 +54,24 @@ class WeighedLru(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
 
     def put(self, key: K, value: V) -> None:
         self.pop(key)
-        self._entries[key] = value
-        self._weight += self._weigh(value)
+        weight = self._weigh(value)
+        self._entries[key] = value, weight
+        self._weight += weight
         while self._weight > self._most and len(self._entries) > 1:
-            self._weight -= self._weigh(self._entries.popitem(last=False)[1])
+            self._weight -= self._entries.popitem(last=False)[1][1]
 
     def pop(self, key: K) -> None:
-        value = self._entries.pop(key, None)
-        if value is not None:
-            self._weight -= self._weigh(value)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._weight -= entry[1]
 
     def clear(self) -> None:
         self._entries.clear()
