@@ -32,7 +32,7 @@ from dtnode.session.link_session import MAX_QUEUED_BYTES
 from dtnode.sync import PeerSync
 from dtnode.sync import effects as fx
 from dtnode.wire.limits import MAX_MESSAGE_BYTES
-from dtnode.wire.messages import Events, Message, RoomCard
+from dtnode.wire.messages import CardKind, Events, Message, RoomCard
 
 _INBOX_FRAMES = 32  # read ahead of the store; then the link itself pushes back
 _WRITE_BYTES = 65_536  # handed to the link at a time, so that urgent frames needn't wait long
@@ -451,7 +451,8 @@ class Connection:
             logger.warning(
                 "%s: card of %s refused: %s", self.peer, one_line(card.room_id), one_line(refused)
             )
-        self._registry.card_taken()
+        if card.kind is CardKind.PUBLIC:  # one for each request; of the others a liar has many
+            self._registry.card_taken()
         now = trio.current_time()
         return self._sync.card_taken(card, missing, have, now, refused=refused is not None)
 

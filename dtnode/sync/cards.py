@@ -81,9 +81,9 @@ class Cards:
         """The peer is asked for a room's card."""
         self._requests[room_id] = _Request(due)
 
-    def none_there(self, room_id: str) -> None:
-        """The peer has no card of that room for us."""
-        self._requests.pop(room_id, None)
+    def none_there(self, room_id: str) -> bool:
+        """The peer has no card of that room for us. True: that was asked."""
+        return self._requests.pop(room_id, None) is not None
 
     def dues(self) -> list[float]:
         flying = (sent.due for sent in self._flying.values())

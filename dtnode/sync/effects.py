@@ -124,7 +124,8 @@ class CardDelivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound:
-    """The peer hasn't these events, or not for us: ask others."""
+    """The peer hasn't these events, or not for us: ask others. None named: nor the room's card that
+    it was asked for; once for each request."""
 
     room_id: str
     event_ids: tuple[str, ...]

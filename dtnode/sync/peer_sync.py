@@ -234,11 +234,12 @@ class PeerSync:
         return [Serve(want=message)]
 
     def _on_not_here(self, message: NotHere) -> list[Effect]:
-        self._cards.none_there(message.room_id)
+        asked = self._cards.none_there(message.room_id)
         if not message.event_ids:  # the room isn't there at all
             self._outbox.forget(message.room_id)
         self._wants.not_there(message.room_id, message.event_ids)
-        return [NotFound(room_id=message.room_id, event_ids=message.event_ids)]
+        found = NotFound(room_id=message.room_id, event_ids=message.event_ids)
+        return [found] if asked or message.event_ids else []
 
     def _on_card(self, card: RoomCard) -> list[Effect]:
         if self._cards.is_worth_a_look(card):

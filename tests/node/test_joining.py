@@ -13,7 +13,7 @@ from dtnode.errors import StoreError
 from dtnode.node.node import CARD_PATIENCE_S
 from dtnode.rooms.local import RoomNotHere
 from dtnode.testing.rooms_builder import signer_for
-from dtnode.wire.messages import CardAck, CardKind, CardRequest, RoomCard
+from dtnode.wire.messages import CardAck, CardKind, CardRequest, NotHere, RoomCard
 from tests.node.harness import World
 from tests.node.raw_peer import meet
 
@@ -76,6 +76,26 @@ async def test_a_neighbour_that_never_answers_is_not_waited_for_longer_than_peop
             await world.nodes["c"].join("!" + "x" * 43)
         assert trio.current_time() - began == pytest.approx(CARD_PATIENCE_S, abs=1)
         assert len(mute.of(CardRequest)) == 1
+
+
+async def test_a_neighbour_that_says_no_many_times_speaks_for_itself_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with a_b_c() as world:
+        world.add("d", signer=signer_for("d"))
+        room_id = await world.create("d", name="open", public=True)
+        card = world.nodes["d"].rooms.sharing.public_card(room_id, world.server("c"))
+        assert card is not None
+        honest = await meet(world, "c", signer_for("carol"))
+        liar = await meet(world, "c", signer_for("mallory"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.nodes["c"].join, room_id)
+            await liar.until_heard(CardRequest)
+            for _ in range(10):
+                await liar.send(NotHere(room_id=room_id, event_ids=()))
+            await trio.sleep(5)
+            await honest.send(card)
+        assert world.nodes["c"].rooms.room(room_id) is not None
 
 
 async def test_a_public_card_nobody_asked_for_puts_no_room_here(
