@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dtnode.store.database import Database
 
+MAX_MERELY_MET = 1_000  # servers that nobody added, named or blocked: those met last
 MAX_FRONTIER = 32  # events a peer's frontier in a room is described by; more would be noise
 
 
@@ -55,6 +56,12 @@ class Peers:
             "INSERT INTO peers (server_name, last_contact_ms) VALUES (?, ?)"
             " ON CONFLICT DO UPDATE SET last_contact_ms = excluded.last_contact_ms",
             (server_name, now_ms),
+        )
+        merely_met = "NOT added AND NOT blocked AND name IS NULL AND user_id IS NULL"
+        self._db.execute(
+            "DELETE FROM peers WHERE server_name IN (SELECT server_name FROM peers WHERE"  # noqa: S608
+            f" {merely_met} ORDER BY last_contact_ms DESC LIMIT -1 OFFSET ?)",
+            (MAX_MERELY_MET,),
         )
 
     def _select(self, where: str, *values: object) -> list[PeerRecord]:

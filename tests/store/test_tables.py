@@ -6,7 +6,7 @@ import pytest
 
 from dtnode.store import PeerRecord, RoomKind, Store
 from dtnode.store.lru import Lru
-from dtnode.store.peers import MAX_FRONTIER
+from dtnode.store.peers import MAX_FRONTIER, MAX_MERELY_MET
 from dtnode.store.rooms import CardRecord
 from tests.store.samples import VERSION, add_event, add_room
 
@@ -107,6 +107,25 @@ def test_peers() -> None:
     assert (again.last_contact_ms, again.user_id) == (100, "@b:b")
     store.peers.remove("b")
     assert store.peers.get("b") is None
+
+
+def test_strangers_who_were_met_are_bounded() -> None:
+    store = Store(None)
+    kept = [
+        PeerRecord(server_name="added", added=True),
+        PeerRecord(server_name="blocked", blocked=True),
+        PeerRecord(server_name="named", name="Bob"),
+    ]
+    for peer in kept:
+        store.peers.put(peer)
+        store.peers.contacted(peer.server_name, 0)
+    with store.transaction():
+        for number in range(MAX_MERELY_MET + 20):
+            store.peers.contacted(f"stranger {number:04}", 1 + number)
+    names = [peer.server_name for peer in store.peers.all()]
+    assert names[:3] == ["added", "blocked", "named"]
+    assert len(names) == 3 + MAX_MERELY_MET
+    assert names[3] == "stranger 0020"
 
 
 def test_frontiers_keep_the_newest() -> None:
