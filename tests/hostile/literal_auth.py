@@ -139,7 +139,7 @@ def check_in_state(event: Event, state: Lookup, n: int) -> None:
         reject_if(event.state_key != domain(event.sender), "aliases of another domain")
         return
     if event.type == "m.room.member":
-        Membership(event, state, powers, n).check()
+        Membership(event, state, create, powers, n).check()
         return
     # "If the sender's current membership state is not join, reject."
     reject_if(membership(state, event.sender) != "join", "the sender is not in the room")
@@ -182,6 +182,7 @@ class Membership:
 
     event: Event
     state: Lookup
+    create: Event
     powers: Powers
     n: int
 
@@ -191,7 +192,7 @@ class Membership:
         reject_if(not event.is_state or "membership" not in event.content, "incomplete")
         # "If the only previous event is an m.room.create and the state_key is the creator" (from
         # version 11: "the sender of the m.room.create"), "allow."
-        create = self.powers.create
+        create = self.create
         founder = create.sender if self.n >= 11 else create.content.get("creator")
         if (
             event.membership == "join"

@@ -48,9 +48,10 @@ def as_level(value: Any, n: int) -> int:
 
 @dataclass(frozen=True)
 class Powers:
-    """Levels in a state: `levels` is its m.room.power_levels event, if any."""
+    """Levels in a state: `levels` is its m.room.power_levels event, if any. create: None only where
+    the auth_events of a second create event are all there is to look at."""
 
-    create: Event
+    create: Event | None
     levels: Event | None
     n: int
 
@@ -68,6 +69,8 @@ class Powers:
     def creators(self) -> list[object]:
         """The sender of the create event (from version 11; before, content.creator), and from
         version 12 "any user IDs contained in the additional_creators array"."""
+        if self.create is None:
+            return []
         if self.n <= 10:
             return [self.create.content.get("creator")]
         if self.n == 11:

@@ -162,10 +162,8 @@ class Resolver:
         return None
 
     def sender_power(self, event: Event) -> Level:
-        create = self.auth_event(event, CREATE)
-        if create is None:  # a create event: nothing says what power its sender has
-            return 0
-        return Powers(create, self.auth_event(event, POWER_LEVELS), self.n).of(event.sender)
+        create, levels = self.auth_event(event, CREATE), self.auth_event(event, POWER_LEVELS)
+        return Powers(create, levels, self.n).of(event.sender)
 
     def mainline_ordering(self, event_ids: set[str], power_levels: str | None) -> list[str]:
         """ "x < y if the mainline position of x is greater than the mainline position of y; or

@@ -130,6 +130,18 @@ def test_the_power_of_a_create_event_s_sender(version: str) -> None:
 
 
 @open_defect
+def test_the_power_levels_that_a_create_event_lists() -> None:
+    """They count for the power of its sender, though no create event stands beside them."""
+    room = Room("11")
+    levels = room.add(A0, "m.room.power_levels", "", {"users": {A0: 100, B0: 50}})
+    listing = room.pdu(A0, "m.room.create", "", {}, prev=[], auth=[levels], ts=EPOCH_MS + 90_000)
+    bare = room.pdu(B0, "m.room.create", "", {}, prev=[], auth=[], ts=EPOCH_MS + 80_000)
+    ids = [levels, room.write(listing), room.write(bare)]
+    assert room.maker.room.state_over(ids)["m.room.create", ""] == ids[2]
+    room.assert_agreement()
+
+
+@open_defect
 def test_a_server_acl_and_a_port() -> None:
     """ "The suspect server's port number must not be considered." """
     room = Room("11")
