@@ -96,6 +96,7 @@ class DataFolder:
             raise ConfigError(
                 f"There is no node in {self.path}. Make one with:"
                 f" dtnode --data {self.path} init --user NAME"
+                " (or bring one back from its backup: dtnode restore FILE)"
             ) from error
         return self
 

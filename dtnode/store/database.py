@@ -275,7 +275,10 @@ def _as_store_error(exc: sqlite3.Error | UnicodeDecodeError, path: Path | None) 
     if isinstance(exc, UnicodeDecodeError):
         return _damaged(path, "text in it is no UTF-8")
     if "full" in text:
-        return StoreError(f"the disk that holds {path} is full: make room, nothing was lost")
+        return StoreError(
+            f"the disk that holds {path} is full: free some space. What was stored is safe, this"
+            " wasn't stored"
+        )
     if "locked" in text or "busy" in text:
         return StoreError(f"{path} is in use by another program: stop it first")
     if "readonly" in text:

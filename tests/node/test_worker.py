@@ -120,7 +120,8 @@ async def test_when_the_disk_is_full_all_hear_of_it_and_later_it_goes_on(tmp_pat
                 callers.start_soon(put, f"k{number}", "x" * 4_000)
         assert len(errors) == 20
         assert {str(error) for error in errors} == {
-            f"the disk that holds {tmp_path / 'store'} is full: make room, nothing was lost"
+            f"the disk that holds {tmp_path / 'store'} is full: free some space. What was stored is"
+            " safe, this wasn't stored"
         }
         assert "COMMIT" not in bench.said
         assert [bench.store.meta(f"k{number}") for number in range(20)] == [None] * 20

@@ -37,8 +37,8 @@ DEEP = os.environ.get("DTNODE_FUZZ") == "deep"
 RUNS = 2_000 if DEEP else 25  # of each fault, spread over all operations
 TRANSACTIONS = 12
 CLEAR = {
-    "full": r"disk that holds .* is full: make room, nothing was lost",
-    "torn": r"disk that holds .* is full: make room, nothing was lost",
+    "full": r"disk that holds .* is full: free some space\. What was stored is safe",
+    "torn": r"disk that holds .* is full: free some space\. What was stored is safe",
     "broken": r"disk that holds .* fails .*nothing acknowledged was lost",
     "unsynced": r"disk that holds .* fails .*nothing acknowledged was lost",
     "read-only": r"can't be written, its disk or folder is read-only",
