@@ -128,6 +128,7 @@ def test_rolled_back_groups_are_forgotten() -> None:
     store = Store(None)
     with store.transaction():
         kept = store.state_groups.derive(EMPTY_GROUP, {("a", ""): "$1"})
+    lost = EMPTY_GROUP
     try:
         with store.transaction():
             lost = store.state_groups.derive(kept, {("a", ""): "$2"})
