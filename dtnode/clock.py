@@ -1,4 +1,4 @@
-"""The wall clock as a seam. Floor 0: the real one lives in dtnode.node, the simulator brings its own.
+"""The wall clock as a seam. Floor 0: the real one lives in dtnode.node, simulations bring theirs.
 
 Monotonic time is not here: protocol machines get `now` (seconds) passed in, tasks use
 trio.current_time().

@@ -12,8 +12,8 @@ from rich.text import Text
 from dtnode.testing.demo.findings import Conflict, Deed
 from dtnode.testing.demo.story import CUT, LEFT, STAYING, Check, Exchange, Report, Step, View
 
-_PLAIN_COLUMNS = 140
-"""Where the output isn't a terminal: wide enough that no table is folded much."""
+_PLAIN_COLUMNS = 1_000
+"""Where the output isn't a terminal: nothing is folded there."""
 
 _VERDICTS = {
     "accepted": Text("✓", "green"),
