@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from dtnode.errors import FormatError, PduError, SignatureError
 from dtnode.matrix.event_auth import (
@@ -18,6 +17,7 @@ from dtnode.matrix.event_auth import (
 )
 from dtnode.matrix.pdu import Pdu, PduFormatError, read_pdu
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
+from dtnode.rooms.judgement import Judgement, is_witness
 from dtnode.rooms.outcome import Check, Outcome, Received, Verdict
 from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.rooms.state import RoomStates
@@ -38,7 +38,9 @@ _READ_BY_THE_RULES = ("m.room.create", "m.room.power_levels", "m.room.third_part
 
 class Receiver:
     """keys: (server name, key id) -> 32-byte Ed25519 key, None if unknown. own_name: our own.
-    spread: how the signatures of a batch are checked."""
+    spread: how the signatures of a batch are checked. max_rejected: of one room, after which
+    rejected events of servers outside it aren't kept any more, unless something kept stands on
+    them; None: no bound."""
 
     def __init__(
         self,
@@ -47,12 +49,14 @@ class Receiver:
         keys: KeyLookup,
         own_name: str,
         spread: Spread = one_by_one,
+        max_rejected: int | None = None,
     ) -> None:
         self._store = store
         self._states = states
         self._keys = keys
         self._own_name = own_name
         self._spread = spread
+        self._max_rejected = max_rejected
         self._passed: Lru[object, bool] = Lru(_REMEMBERED_PASSES)
         self._judge_anew = False  # a whole copy came that may change verdicts given without it
         store.on_rollback(self._passed.clear)
@@ -226,11 +230,25 @@ class Receiver:
         position: int | None,
     ) -> Outcome:
         found = self._judgement(room, pdu, parents, auth)
+        if found.failed and self._is_surplus(room, pdu):
+            return replace(found.outcome(pdu), verdict=Verdict.DROPPED)
         event = self._stored(room, pdu, parents, found, position)
         self._store.events.add(event)
         if event.accepted:
             self._advance(room, event, parents)
         return found.outcome(pdu)
+
+    def _is_surplus(self, room: RoomRecord, pdu: Pdu) -> bool:
+        """Whether a rejected event is one too many. Anyone with a key can make them without end; an
+        ancestor of something kept is needed, and comes again when it is asked for."""
+        current = self._store.rooms.by_nid(room.nid).current_group
+        if self._max_rejected is None or pdu.sender_server in self._states.joined_servers(current):
+            return False
+        if pdu.sender_server == self._own_name or self._store.held.naming(
+            room.nid, pdu.event_id, 1
+        ):
+            return False
+        return self._store.events.counts(room.nid)[1] >= self._max_rejected
 
     def _judgement(
         self,
@@ -238,11 +256,11 @@ class Receiver:
         pdu: Pdu,
         parents: Sequence[StoredEvent],
         auth: Sequence[StoredEvent],
-    ) -> _Judgement:
+    ) -> Judgement:
         before = self._states.resolve(room.version, (parent.after for parent in parents))
         failed = self._check_authorisation(pdu, auth, before)
         soft_reason = None if failed else self._check_current_state(room.nid, pdu, before)
-        return _Judgement(before, failed, soft_reason)
+        return Judgement(before, failed, soft_reason)
 
     def _check_authorisation(
         self, pdu: Pdu, auth: Sequence[StoredEvent], before: int
@@ -316,7 +334,7 @@ class Receiver:
         room: RoomRecord,
         pdu: Pdu,
         parents: Sequence[StoredEvent],
-        found: _Judgement,
+        found: Judgement,
         position: int | None,
     ) -> StoredEvent:
         events = self._store.events
@@ -334,10 +352,10 @@ class Receiver:
             parents=tuple(parent.nid for parent in parents),
             position=position,
             reason=found.reason,
-            witness=_is_witness(pdu, parents),
+            witness=is_witness(pdu, parents),
         )
 
-    def _after(self, pdu: Pdu, found: _Judgement) -> int:
+    def _after(self, pdu: Pdu, found: Judgement) -> int:
         if not pdu.is_state or found.failed:
             return found.before
         return self._store.state_groups.derive(found.before, {pdu.key: pdu.event_id})
@@ -389,7 +407,7 @@ class Receiver:
                 changed.append(found.outcome(old.pdu))
         return changed
 
-    def _judged_again(self, old: StoredEvent, found: _Judgement) -> StoredEvent:
+    def _judged_again(self, old: StoredEvent, found: Judgement) -> StoredEvent:
         rejected = found.failed is not None
         state = self._store.state_groups.state
         if state(found.before) == state(old.before):
@@ -430,32 +448,6 @@ class Receiver:
         return found
 
 
-class _Judgement(NamedTuple):
-    """before: the state group. failed: the check (4 or 5) that rejects it, and why. soft_reason:
-    why check 6 soft-fails it."""
-
-    before: int
-    failed: tuple[Check, str] | None
-    soft_reason: str | None
-
-    @property
-    def reason(self) -> str | None:
-        return self.failed[1] if self.failed else self.soft_reason
-
-    def outcome(self, pdu: Pdu) -> Outcome:
-        check = self.failed[0] if self.failed else None
-        if self.soft_reason is not None:
-            check = Check.CURRENT_STATE
-        return Outcome(
-            event_id=pdu.event_id,
-            verdict=Verdict.REJECTED if self.failed else Verdict.ACCEPTED,
-            check=check,
-            reason=self.reason,
-            soft_failed=self.soft_reason is not None,
-            redacted=pdu.redacted,
-        )
-
-
 def _parse_one(room: RoomRecord, data: bytes) -> Pdu | Outcome:
     pdu: Pdu | None = None
     try:
@@ -488,12 +480,3 @@ def _redaction_may_change_verdicts(pdu: Pdu) -> bool:
         read = ("third_party_invite", "join_authorised_via_users_server")
         return any(name in pdu.content for name in read)
     return pdu.is_state and pdu.type in _READ_BY_THE_RULES
-
-
-def _is_witness(pdu: Pdu, parents: Sequence[StoredEvent]) -> bool:
-    """Whether an event shows that its server had everything before it. A join may have been made on
-    an invite or a card alone, and so may what its server chained on that."""
-    if pdu.membership == "join" and pdu.state_key == pdu.sender:
-        return False
-    server = pdu.sender_server
-    return not all(p.pdu.sender_server == server and not p.witness for p in parents)

@@ -38,6 +38,7 @@ from dtnode.store import RoomKind, RoomRecord, Store
 from dtnode.wire.messages import RoomCard
 
 # The servers that talk in a node's rooms: decoding a name costs half a signature check.
+_MAX_REJECTED = 1_000  # of outsiders, a room: 64 MB at the very worst, far more than errors make
 _REMEMBERED_KEYS = 1_024
 
 
@@ -65,7 +66,9 @@ class Rooms:
         self.clock = OwnClock(store, clock)
         self.states = RoomStates(store)
         keys = lru_cache(_REMEMBERED_KEYS)(key_of_name)
-        receiver = Receiver(store, self.states, keys, self.own_name, spread)
+        receiver = Receiver(
+            store, self.states, keys, self.own_name, spread, max_rejected=_MAX_REJECTED
+        )
         self._receiver = receiver
         self._cards = CardTaker(store, self.states, receiver, keys, user_id)
         self._local = LocalRooms(store, self.states, receiver, signer, self.clock, entropy)
