@@ -16,6 +16,8 @@ def acl_allows(server_name: str, content: Mapping[str, object]) -> bool:
     Like the specification: no event (or one without usable lists) is not this function's case; an
     event denies what it doesn't allow. IP literals count where allow_ip_literals isn't false.
     """
+    # "The suspect server's port number must not be considered when comparing against the lists."
+    server_name = re.sub(r":[0-9]{1,5}\Z", "", server_name)
     if content.get("allow_ip_literals") is False and _is_ip_literal(server_name):
         return False
     if _matches(server_name, content.get("deny")):
@@ -40,9 +42,8 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 
 def _is_ip_literal(server_name: str) -> bool:
-    host = server_name[1:].split("]")[0] if server_name.startswith("[") else server_name
     try:
-        ipaddress.ip_address(host.rsplit(":", 1)[0] if host.count(":") == 1 else host)
+        ipaddress.ip_address(server_name.strip("[]"))
     except ValueError:
         return False
     return True

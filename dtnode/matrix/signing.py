@@ -171,4 +171,9 @@ def check_content_hash(pdu: Pdu) -> Pdu:
     decoded = decode_unpadded_base64(claimed)
     if decoded is None:
         raise FormatError("'hashes.sha256' is not Base64")
-    return pdu if decoded == expected else pdu.redacted_form()
+    if decoded == expected:
+        return pdu
+    redacted = pdu.redacted_form()
+    # Where redaction took away nothing but what was added on the way, nothing is missing.
+    redacted.redacted = content_hash(redacted.json, pdu.version) != decoded
+    return redacted

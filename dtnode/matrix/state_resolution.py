@@ -33,7 +33,7 @@ _NOT_ON_MAINLINE = 2**63  # "a sentinel value greater than any integer"
 
 
 class EventSource(Protocol):
-    """The accepted events of one room, by id."""
+    """The events of one room that states name, and their auth chains, by id."""
 
     def event(self, event_id: str, /) -> Pdu:
         """KeyError: not here."""
@@ -41,6 +41,11 @@ class EventSource(Protocol):
 
     def order(self, event_id: str, /) -> int:
         """A topological number: its parents and auth events have smaller ones."""
+        ...
+
+    def rejected(self, event_id: str, /) -> bool:
+        """Whether it was rejected. Only the auth events of a second create event can be, which no
+        rule looks at (before version 12)."""
         ...
 
 
@@ -84,7 +89,10 @@ def resolve(
     if not conflicted:
         return unconflicted
     difference = _auth_difference(state_sets, unconflicted, conflicted, events, exact=False)
-    full_conflicted = conflicted | difference
+    # What is no state event only gets here through the auth events of a second create event.
+    full_conflicted = conflicted | {
+        event_id for event_id in difference if events.event(event_id).is_state
+    }
     base: dict[StateKey, str] = dict(unconflicted)
     if version.state_resolution is StateResolutionVersion.V2_1:
         full_conflicted |= conflicted_state_subgraph(conflicted, events)
@@ -245,7 +253,7 @@ class _Resolution:
         # Not remembered: each event is checked once, and thousands of these push the rest out of
         # the processor's cache.
         event = self._events.event
-        return {auth.key: auth for auth in map(event, pdu.auth_event_ids)}
+        return {auth.key: auth for auth in map(event, pdu.auth_event_ids) if auth.is_state}
 
     def _power_levels_of(self, pdu: Pdu) -> Pdu | None:
         """The power levels among its auth events."""
@@ -305,16 +313,15 @@ class _Resolution:
     def _sender_power(self, pdu: Pdu) -> int:
         """The sender's power "when looking at their respective auth_events"."""
         auth = self._auth_events(pdu)
-        create = auth.get(_CREATE, pdu if pdu.type == "m.room.create" else None)
-        if create is None:
-            return 0
-        levels = auth.get(_POWER_LEVELS)
-        state = AuthState(
-            create=create,
-            power_levels=levels.power_levels if levels else None,
-            lookup=lambda _type, _state_key: None,
-        )
+        create, levels = auth.get(_CREATE), auth.get(_POWER_LEVELS)
         try:
+            if create is None:  # a create event has none among its own, whoever sent it
+                return levels.power_levels.user_level(pdu.sender) if levels else 0
+            state = AuthState(
+                create=create,
+                power_levels=levels.power_levels if levels else None,
+                lookup=lambda _type, _state_key: None,
+            )
             return state.user_power(pdu.sender)
         except AuthRuleError:  # below version 10 a level in force can be unreadable
             return 0
@@ -331,6 +338,8 @@ class _Resolution:
         """
         event = self._events.event
         for event_id in event_ids:
+            if self._events.rejected(event_id):
+                continue
             pdu = event(event_id)
             auth = self._auth_events(pdu)
 

@@ -211,7 +211,7 @@ class Admission:
             raise FormatError("one can only join by oneself")
         if pdu.content.get("join_authorised_via_users_server") != self._user_id:
             raise FormatError(f"the join doesn't name {self._user_id} as who lets its user in")
-        if check_content_hash(pdu).redacted:
+        if check_content_hash(pdu) is not pdu:
             raise FormatError("the join isn't what its content hash says")
         signed = parse_pdu(sign_event(pdu.json, pdu.version, self._signer), pdu.version)
         verify_pdu(signed, self._keys)

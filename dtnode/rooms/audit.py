@@ -21,6 +21,7 @@ from dtnode.rooms.room_file import create_event, lines_of, non_empty, parse_head
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
 
+_KEPT = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.HELD)
 _CHECKS = ("format", "signature", "content_hash", "limits", "auth_events", "state_before")
 
 
@@ -66,7 +67,7 @@ class _Audit:
         self._receiver = receiver
         self._states = states
         self._records: list[dict[str, Any]] = []
-        self._held: dict[str, dict[str, Any]] = {}
+        self._lines: dict[str, dict[str, Any]] = {}  # what was said of an event kept or held
 
     def run(self, lines: list[bytes], version: Any) -> dict[str, Any]:
         room_id = _first_room_id(lines, version)
@@ -81,11 +82,12 @@ class _Audit:
         outcome = received.outcomes[0]
         record = self._record(outcome)
         self._records.append(record)
-        if outcome.verdict is Verdict.HELD and outcome.event_id is not None:
-            self._held[outcome.event_id] = record
+        if outcome.event_id is not None and outcome.verdict in _KEPT:
+            self._lines[outcome.event_id] = record
+        # Held until now, or judged anew because a whole copy of something came.
         for released in received.released:
             assert released.event_id is not None
-            self._held.pop(released.event_id).update(self._record(released))
+            self._lines[released.event_id].update(self._record(released))
 
     def _record(self, outcome: Outcome) -> dict[str, Any]:
         event = None if outcome.event_id is None else self._store.events.get(outcome.event_id)

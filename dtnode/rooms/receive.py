@@ -295,7 +295,7 @@ class Receiver:
         """Check 5: passes the authorisation rules based on the state before the event. Where that
         holds just what its auth events are, as it mostly does, check 4 was this check."""
         state = self._store.state_groups.state(before)
-        chosen = {event.pdu.key: event.event_id for event in auth}
+        chosen = {event.pdu.key: event.event_id for event in auth if event.pdu.is_state}
         if all(state.get(key) == chosen.get(key) for key in auth_types_for_event(pdu)):
             return None
         try:

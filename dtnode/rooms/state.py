@@ -33,6 +33,10 @@ class _StoredEvents:
             raise KeyError(event_id)
         return found.pdu
 
+    def rejected(self, event_id: str, /) -> bool:
+        found = self._events.get(event_id)
+        return found is not None and found.rejected
+
     def order(self, event_id: str, /) -> int:
         nid = self._events.nid_of(event_id)
         if nid is None:

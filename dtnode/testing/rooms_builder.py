@@ -7,7 +7,7 @@ makes events that break rules when told to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -219,18 +219,24 @@ class RoomBuilder:
         """(type, state_key) -> event id: the state over `parents`, `heads` if not given."""
         heads = self.heads if parents is None else parents
         afters = [self._after[event_id] for event_id in heads if event_id in self._after]
-        return resolve(self.version, afters, _Source(self.pdus, self._orders))
+        return resolve(self.version, afters, _Source(self.pdus, self._orders, self.rejected))
 
 
 class _Source:
     """dtnode.matrix's EventSource over the builder's events."""
 
-    def __init__(self, pdus: Mapping[str, Pdu], orders: Mapping[str, int]) -> None:
+    def __init__(
+        self, pdus: Mapping[str, Pdu], orders: Mapping[str, int], rejected: Container[str]
+    ) -> None:
         self._pdus = pdus
         self._orders = orders
+        self._rejected = rejected
 
     def event(self, event_id: str, /) -> Pdu:
         return self._pdus[event_id]
+
+    def rejected(self, event_id: str, /) -> bool:
+        return event_id in self._rejected
 
     def order(self, event_id: str, /) -> int:
         return self._orders[event_id]

@@ -36,6 +36,9 @@ class Conflict:
         self.looked_up += 1
         return self.events[event_id]
 
+    def rejected(self, event_id: str, /) -> bool:
+        return False
+
     def order(self, event_id: str, /) -> int:
         return self.orders[event_id]
 

@@ -34,11 +34,6 @@ QUIET = Profile(
 A0, B0, A1 = "@a0:s0.test", "@b0:s0.test", "@a1:s1.test:8448"
 
 
-# Defects of dtnode that the comparison has found and that are open. Strict: what mends one takes
-# its mark away.
-open_defect = pytest.mark.xfail(reason="an open defect of dtnode: see the test")
-
-
 class Room:
     """Written event by event; `tip` is the last one."""
 
@@ -89,7 +84,6 @@ class Room:
         assert differences(self.lines(), shuffles=4) == []
 
 
-@open_defect
 @pytest.mark.parametrize("version", ["3", "10", "11"])
 def test_a_create_event_that_lists_a_message(version: str) -> None:
     """No rule looks at a second create event's auth_events; a message there must not raise."""
@@ -102,7 +96,6 @@ def test_a_create_event_that_lists_a_message(version: str) -> None:
     room.assert_agreement()
 
 
-@open_defect
 @pytest.mark.parametrize("version", ["3", "10", "11"])
 def test_a_rejected_event_in_a_create_event_s_auth_chain(version: str) -> None:
     """It gets into the full conflicted set, but must not get into the state."""
@@ -116,7 +109,6 @@ def test_a_rejected_event_in_a_create_event_s_auth_chain(version: str) -> None:
     room.assert_agreement()
 
 
-@open_defect
 @pytest.mark.parametrize("version", ["3", "10"])
 def test_the_power_of_a_create_event_s_sender(version: str) -> None:
     """Looking at its auth_events, nothing says that it is 100: all create events stand at 0."""
@@ -129,7 +121,6 @@ def test_the_power_of_a_create_event_s_sender(version: str) -> None:
     room.assert_agreement()
 
 
-@open_defect
 def test_the_power_levels_that_a_create_event_lists() -> None:
     """They count for the power of its sender, though no create event stands beside them."""
     room = Room("11")
@@ -141,7 +132,6 @@ def test_the_power_levels_that_a_create_event_lists() -> None:
     room.assert_agreement()
 
 
-@open_defect
 def test_a_server_acl_and_a_port() -> None:
     """ "The suspect server's port number must not be considered." """
     room = Room("11")
@@ -153,7 +143,6 @@ def test_a_server_acl_and_a_port() -> None:
     room.assert_agreement()
 
 
-@open_defect
 def test_a_whole_copy_that_turns_verdicts_around() -> None:
     """Up to version 10 redaction takes `invite` from power levels."""
     room = Room("10")
@@ -170,7 +159,6 @@ def test_a_whole_copy_that_turns_verdicts_around() -> None:
     room.assert_agreement()
 
 
-@open_defect
 def test_a_redacted_form_that_is_the_whole_event() -> None:
     """Where only what was forged is taken away, nothing is missing."""
     room = Room("11")

@@ -63,6 +63,9 @@ class SmallRoom:
     def event(self, event_id: str, /) -> Pdu:
         return self.events[event_id]
 
+    def rejected(self, event_id: str, /) -> bool:
+        return False
+
     def order(self, event_id: str, /) -> int:
         return self.orders[event_id]
 

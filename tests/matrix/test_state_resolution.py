@@ -220,6 +220,9 @@ def test_only_as_much_of_the_auth_chains_is_read_as_needed(version: str) -> None
             read.add(event_id)
             return room.event(event_id)
 
+        def rejected(self, event_id: str, /) -> bool:
+            return False
+
         def order(self, event_id: str, /) -> int:
             return room.order(event_id)
 

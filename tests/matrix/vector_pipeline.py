@@ -82,6 +82,9 @@ class Pipeline:
     def event(self, event_id: str, /) -> Pdu:
         return self.events[event_id]
 
+    def rejected(self, event_id: str, /) -> bool:
+        return self.verdicts.get(event_id) == "rejected"
+
     def order(self, event_id: str, /) -> int:
         return self.orders[event_id]
 

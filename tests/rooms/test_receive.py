@@ -272,7 +272,9 @@ def test_a_whole_copy_that_comes_late_gives_the_same_verdicts(version: str) -> N
     outcome = outcome_of(late, room.room_id, tampered(changed))
     assert (outcome.verdict is Verdict.REJECTED) == loses_invite
     late.receive(room.room_id, room.canonical(rest[1:]))
-    assert [gap.event_id for gap in late.rooms.gaps(late.room(room.room_id))] == [changed.event_id]
+    # From version 11 on redaction takes away what was forged and nothing else: nothing is missing.
+    gaps = [gap.event_id for gap in late.rooms.gaps(late.room(room.room_id))]
+    assert gaps == ([changed.event_id] if loses_invite else [])
     assert (late.view(room.room_id) == straight.view(room.room_id)) == (not loses_invite)
 
     received = late.receive(room.room_id, [changed.canonical()])
