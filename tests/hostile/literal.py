@@ -33,7 +33,8 @@ from tests.hostile.literal_resolution import Resolver, State
 
 @dataclass
 class Record:
-    """What became of one line. redacted: check 3 failed. why: for a person."""
+    """What became of one line. redacted: check 3 failed and something of it is missing now. why: for
+    a person."""
 
     event_id: str | None = None
     verdict: str = ""
@@ -99,7 +100,7 @@ class LiteralRoom:
         except Dropped as dropped:
             record.verdict, record.why = "dropped", str(dropped)
             return record
-        record.redacted = kept is not event
+        record.redacted = kept.redacted
         if known is None:
             self._add(kept, record)
         else:
