@@ -33,8 +33,8 @@ from tests.hostile.literal_resolution import Resolver, State
 
 @dataclass
 class Record:
-    """What became of one line. redacted: check 3 failed and something of it is missing now. why: for
-    a person."""
+    """What became of one line. redacted: check 3 failed, and something is missing now. why: for a
+    person."""
 
     event_id: str | None = None
     verdict: str = ""
