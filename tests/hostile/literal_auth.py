@@ -203,8 +203,6 @@ class Membership:
         target = event.key[1]
         reject_if(":" not in target, "the target is no user id")
         check_federation(target, create)
-        if self.n <= 9:
-            self.read_all_levels(target)
         match event.membership:
             case "join":
                 self.check_join(target)
@@ -220,14 +218,6 @@ class Membership:
                 self.check_knock(target)
             case _:
                 raise Rejected("the membership is unknown")
-
-    def read_all_levels(self, target: str) -> None:
-        """Before version 10 a level in force may be no number. Deployed servers read these of every
-        membership event, whatever it is about, and fail then."""
-        self.powers.of(self.event.sender)
-        self.powers.of(target)
-        self.powers.named("invite", 0)
-        self.powers.named("ban", 50)
 
     def join_rule(self) -> object:
         event = self.state("m.room.join_rules", "")

@@ -133,10 +133,10 @@ def check_power_levels(event: Event, powers: Powers, n: int) -> None:
     # notifications properties: If the current value is greater than [...]"; "for each entry being
     # added to, or changed in, [...]: If the new value is greater than [...]".
     for name in ("events", "notifications") if n >= 6 else ("events",):
-        check_alterations(entries(old, name, n), entries(new, name, n), power, n)
+        check_alterations(entries(old, name), entries(new, name), power, n)
     # "For each entry being added to, or changed in, the users property: If the new value is greater
     # than the sender's current power level, reject."
-    old_users = entries(old, "users", n)
+    old_users = entries(old, "users")
     check_alterations(old_users, users, power, n)
     # "For each entry being changed in, or removed from, the users property, other than the sender's
     # own entry: If the current value is greater than or equal to the sender's current power level,
@@ -158,7 +158,7 @@ def check_integers(content: Json, n: int) -> None:
     # "If either of the properties events or notifications in content are present and not an object
     # with values that are integers, reject."
     for name in ("events", "notifications"):
-        for level in entries(content, name, n).values():
+        for level in entries(content, name).values():
             as_level(level, n)
 
 
@@ -166,12 +166,8 @@ def pick(content: Json, names: Iterable[str]) -> Json:
     return {name: content[name] for name in names if name in content}
 
 
-def entries(content: Json, name: str, n: int) -> Json:
-    """Of `events`, `notifications` or `users`, to be compared. Before version 10 only the last must
-    be an object; deployed servers find no entries in an empty array or text."""
+def entries(content: Json, name: str) -> Json:
     found = content.get(name, {})
-    if n <= 9 and found in ([], ""):
-        return {}
     reject_if(not isinstance(found, dict), f"{name} is no object")
     return found  # type: ignore[no-any-return]
 

@@ -34,11 +34,6 @@ QUIET = Profile(
 A0, B0, A1 = "@a0:s0.test", "@b0:s0.test", "@a1:s1.test:8448"
 
 
-# Defects of dtnode that the comparison has found and that are open. Strict: what mends one takes
-# its mark away.
-open_defect = pytest.mark.xfail(reason="an open defect of dtnode: see the test")
-
-
 class Room:
     """Written event by event; `tip` is the last one."""
 
@@ -176,27 +171,3 @@ def test_a_redacted_form_that_is_the_whole_event() -> None:
     feed.store.close()
     assert event is not None
     assert not event.pdu.redacted
-
-
-@pytest.mark.parametrize("version", ["3", "9"])
-@pytest.mark.parametrize("nothing", [[], pytest.param("", marks=open_defect)])
-def test_levels_of_events_that_are_no_object(version: str, nothing: object) -> None:
-    """Before version 10 no rule forbids it: there are no entries to compare in an empty array or
-    text, and every event whose level is looked up there is refused."""
-    room = Room(version)
-    room.add(A0, "m.room.power_levels", "", {"users": {A0: 100}})
-    content = {"users": {A0: 100}, "events": nothing}
-    assert room.verdict(room.add(A0, "m.room.power_levels", "", content)) == "accepted"
-    assert room.verdict(room.add(A0, "m.room.message", None, {"body": "?"})) == "rejected"
-    room.assert_agreement()
-
-
-@pytest.mark.parametrize("version", ["3", "9"])
-def test_a_membership_where_a_level_is_no_number(version: str) -> None:
-    """Before version 10: even a join of a joined member, which needs no level."""
-    room = Room(version)
-    room.add(A0, "m.room.power_levels", "", {"users": {A0: 100}, "ban": {}})
-    again = {"membership": "join", "displayname": "again"}
-    assert room.verdict(room.add(A0, "m.room.member", A0, again)) == "rejected"
-    assert room.verdict(room.add(A0, "m.room.message", None, {"body": "!"})) == "accepted"
-    room.assert_agreement()
