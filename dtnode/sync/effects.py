@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtnode.wire.messages import (
+    Form,
     JoinRefused,
     JoinRequest,
     JoinSigned,
@@ -55,6 +56,8 @@ class Ingest:
     room_version: str
     pdus: tuple[bytes, ...]
     more: bool
+    form: Form
+    unread: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class Load:
 
     room_id: str
     event_ids: tuple[str, ...]
+    form: Form = Form.COMPACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Whether the peer is still at the other end of the link: by when it was last heard.
 
-Pure; PeerSync asks at its timers.
+Pure; PeerSync asks at its timers. A link that loses frames (radio) is never pinged and never given
+up: its session outlasts silence, and every transmission there costs somebody's airtime.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from dtnode.link_info import LinkInfo
 
 QUIET_S = 60.0  # silence after which a Ping is sent, and the next: at most one a minute
 DEAD_S = 180.0  # silence, beyond the airtime of what is under way, that makes a link count as dead
-DEAD_LOSSY_S = 300.0  # the same where messages, and so a Ping or two, may be lost
+
+_NEVER = float("inf")
 PROBE_S = 20.0  # the same, for a link whose peer has come over another one
 
 
@@ -30,7 +32,7 @@ class Liveness:
         return now - self._heard_at
 
     def ping_at(self) -> float:
-        return self._pinged_at + QUIET_S
+        return self._pinged_at + QUIET_S if self._info.reliable else _NEVER
 
     def pinged(self, now: float) -> None:
         self._pinged_at = now
@@ -44,7 +46,7 @@ class Liveness:
 
     def dead_at(self, flying_s: float) -> float:
         """flying_s: airtime of what is under way."""
-        dead_at = self._heard_at + (DEAD_S if self._info.reliable else DEAD_LOSSY_S)
+        dead_at = self._heard_at + DEAD_S if self._info.reliable else _NEVER
         if self._probed_at is not None:
             dead_at = min(dead_at, self._probed_at + PROBE_S + 2 * self._info.turnaround_s)
         return dead_at + flying_s

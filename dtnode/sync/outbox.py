@@ -12,10 +12,11 @@ from itertools import islice
 
 from dtnode.sync.timing import MAX_ATTEMPTS, MAX_IN_FLIGHT, retry_at
 from dtnode.wire.limits import MAX_BATCH_NUMBER
-from dtnode.wire.messages import Events
+from dtnode.wire.messages import Ack, Events, Form
 
 MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
 BATCH_EVENTS = 100  # dtnode.wire.limits.MAX_EVENTS_PDUS; one transaction at the other end
+_LEAST_PACKED_BYTES, _COMPUTED_BYTES = 90, 570  # a text of 30 characters: 662 as JSON, 90 packed
 
 
 @dataclass(slots=True)
@@ -28,12 +29,22 @@ class InFlight:
     event_ids: tuple[str, ...]
     pdus: tuple[bytes, ...]
     more: bool
+    form: Form
     due: float
     attempts: int = 0
 
     @property
     def size_bytes(self) -> int:
-        return sum(map(len, self.pdus))
+        return sum(packed_bytes(pdu, self.form) for pdu in self.pdus)
+
+    def kept(self, ack: Ack) -> tuple[str, ...]:
+        """Ids of the events that the peer has by this acknowledgement."""
+        unread, refused = set(ack.unread), set(ack.refused)
+        return tuple(
+            event_id
+            for place, event_id in enumerate(self.event_ids)
+            if place not in unread and event_id not in refused
+        )
 
     def message(self) -> Events:
         return Events(
@@ -42,7 +53,13 @@ class InFlight:
             room_version=self.room_version,
             pdus=self.pdus,
             more=self.more,
+            form=self.form,
         )
+
+
+def packed_bytes(pdu: bytes, form: Form = Form.COMPACT) -> int:
+    """About what a PDU takes on the link: most of the JSON of a short event can be computed."""
+    return len(pdu) if form is Form.RAW else max(_LEAST_PACKED_BYTES, len(pdu) - _COMPUTED_BYTES)
 
 
 class Outbox:
@@ -52,9 +69,10 @@ class Outbox:
         self._next_batch = 1
         self.in_flight: dict[int, InFlight] = {}
         self.overflowed: set[str] = set()
+        self._unread: dict[str, tuple[str, Form]] = {}
 
     def __len__(self) -> int:
-        return self._queued
+        return self._queued + len(self._unread)
 
     def new_batch(self) -> int:
         """A number for the next batch."""
@@ -91,11 +109,21 @@ class Outbox:
                 del queue[event_id]
                 self._queued -= 1
 
-    def next_ids(self) -> tuple[str, tuple[str, ...]] | None:
-        """(room, ids) for one more batch, taken from the queue; rooms take turns. None: nothing
-        waits, or enough is in flight."""
+    def add_unread(self, sent: InFlight, places: Iterable[int]) -> None:
+        """The peer could not read these events of a batch: they go again in the next form, before
+        all else. What it can't read as it is, it doesn't get."""
+        if sent.form is not Form.RAW:
+            of = (sent.room_id, Form(sent.form + 1))
+            ids = (sent.event_ids[place] for place in places if place < len(sent.event_ids))
+            self._unread.update((event_id, of) for event_id in ids)
+
+    def next_ids(self) -> tuple[str, tuple[str, ...], Form] | None:
+        """(room, ids, form) for one more batch, taken from the queue; rooms take turns. None:
+        nothing waits, or enough is in flight."""
         if len(self.in_flight) >= MAX_IN_FLIGHT:
             return None
+        if self._unread:
+            return self._next_unread()
         for room_id in list(self._rooms):
             queue = self._rooms.pop(room_id)
             if not queue:
@@ -106,11 +134,22 @@ class Outbox:
             self._queued -= len(ids)
             if queue:
                 self._rooms[room_id] = queue  # to the end of the line
-            return room_id, ids
+            return room_id, ids, Form.COMPACT
         return None
 
-    def put_back(self, room_id: str, event_ids: Iterable[str]) -> None:
+    def _next_unread(self) -> tuple[str, tuple[str, ...], Form]:
+        room_id, form = next(iter(self._unread.values()))
+        alike = (id_ for id_, of in self._unread.items() if of == (room_id, form))
+        ids = tuple(islice(alike, BATCH_EVENTS))
+        for event_id in ids:
+            del self._unread[event_id]
+        return room_id, ids, form
+
+    def put_back(self, room_id: str, event_ids: Iterable[str], form: Form) -> None:
         """Ids taken but not sent, to the front of the room's queue."""
+        if form is not Form.COMPACT:
+            self._unread.update((event_id, (room_id, form)) for event_id in event_ids)
+            return
         queue = self._rooms.get(room_id, OrderedDict())
         for event_id in reversed(tuple(event_ids)):
             if event_id not in queue:
@@ -123,6 +162,7 @@ class Outbox:
     def forget(self, room_id: str) -> None:
         """The peer takes nothing of this room."""
         self._queued -= len(self._rooms.pop(room_id, ()))
+        self._unread = {id_: of for id_, of in self._unread.items() if of[0] != room_id}
         self.overflowed.discard(room_id)
         for batch in [b for b, sent in self.in_flight.items() if sent.room_id == room_id]:
             del self.in_flight[batch]
@@ -140,6 +180,8 @@ class Outbox:
 
     def is_busy(self, room_id: str) -> bool:
         """Whether events of the room are queued or in flight."""
+        if any(of_room == room_id for of_room, _ in self._unread.values()):
+            return True
         return self.has_queued(room_id) or any(
             sent.room_id == room_id for sent in self.in_flight.values()
         )

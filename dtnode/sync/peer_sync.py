@@ -1,9 +1,9 @@
-"""One conversation about rooms with one authenticated peer (first, plain form).
+"""One conversation about rooms with one authenticated peer.
 
 On contact both sides tell their Tips of every shared room; each then pushes what the other
 lacks, parents first, in batches that are acknowledged after they are durable. New events are pushed
-as they come; unknown parents are pulled with Want. Every message can be lost, doubled or reordered:
-each is repeated until answered, and means the same the second time.
+as they come; unknown parents are pulled with Want. What isn't answered is said again, and means the
+same the second time.
 
 Calls take `now` (monotonic seconds) and return effects (dtnode.sync.effects) in order. What a peer
 sends can raise RemoteProtocolError; it ends the session.
@@ -39,7 +39,7 @@ from dtnode.sync.effects import (
 )
 from dtnode.sync.joins import Joins
 from dtnode.sync.liveness import Liveness
-from dtnode.sync.outbox import InFlight, Outbox
+from dtnode.sync.outbox import InFlight, Outbox, packed_bytes
 from dtnode.sync.timing import (
     MAX_ATTEMPTS,
     airtime_s,
@@ -118,11 +118,6 @@ class PeerSync:
         if not room.heard and room.ask_at is None:
             room.ask_at = retry_at(now, tips_timeout_s(self._info), room.attempts)
         return [Send(message=tips)]
-
-    def share(self, room_id: str) -> list[Effect]:
-        """The peer joined a room during the contact, or this node did."""
-        self._room(room_id)
-        return [TellTips(room_id=room_id, reply=True)]
 
     def owe_cards(self, cards: Sequence[RoomCard], now: float) -> list[Effect]:
         """Answer to OweCards too. What doesn't fit is asked for when the others have arrived."""
@@ -219,6 +214,8 @@ class PeerSync:
                 room_version=message.room_version,
                 pdus=message.pdus,
                 more=message.more,
+                form=message.form,
+                unread=message.unread,
             )
         ]
 
@@ -226,7 +223,8 @@ class PeerSync:
         sent = self._outbox.in_flight.pop(message.batch, None)
         if sent is None:
             return []
-        kept = tuple(id_ for id_ in sent.event_ids if id_ not in message.refused)
+        self._outbox.add_unread(sent, message.unread)
+        kept = sent.kept(message)
         effects: list[Effect] = [Delivered(room_id=sent.room_id, event_ids=kept)]
         return effects + self._fill() + self._retell(sent.room_id)
 
@@ -303,13 +301,14 @@ class PeerSync:
         dropped: int,
         have: Sequence[str],
         now: float,
+        unread: Sequence[int] = (),
         released: bool = False,
     ) -> list[Effect]:
         """Answer to Ingest, after it is durable. event_ids: those in the batch. missing: ids they
         build on that are nowhere here. gaps: such ids of others' events. judged: at least one was
         accepted or rejected. dropped: how many were refused for good. have: what a Want may name
-        as known. released: they completed events held until then, of which the peer is told by
-        Tips. LimitError: a flood."""
+        as known. unread: places in the batch of those wanted in another form. released: they
+        completed events held until then, of which the peer is told by Tips. LimitError: a flood."""
         room_id = ingest.room_id
         self._count_bad(dropped, judged=judged)
         self._wants.came(room_id, event_ids)
@@ -317,7 +316,8 @@ class PeerSync:
         self._remember_brought(event_ids)
         if judged:
             self._wants.progress(room_id)
-        ack = Ack(batch=ingest.batch, refused=tuple(refused)[: len(ingest.pdus)])
+        kept_out = tuple(refused)[: len(ingest.pdus)]
+        ack = Ack(batch=ingest.batch, refused=kept_out, unread=tuple(unread))
         effects: list[Effect] = [Send(message=ack)]
         wants = [] if ingest.more else self.want(room_id, missing, have, now, gaps=gaps)
         if released and not wants:
@@ -355,10 +355,10 @@ class PeerSync:
         self._loading = None
         taken, size = 0, 0
         for _, pdu in pdus:
-            if taken and size + len(pdu) > self._batch_bytes:
+            if taken and size + packed_bytes(pdu, load.form) > self._batch_bytes:
                 break
-            taken, size = taken + 1, size + len(pdu)
-        self._outbox.put_back(load.room_id, (event_id for event_id, _ in pdus[taken:]))
+            taken, size = taken + 1, size + packed_bytes(pdu, load.form)
+        self._outbox.put_back(load.room_id, (event_id for event_id, _ in pdus[taken:]), load.form)
         if not taken:
             return self._fill() + self._retell(load.room_id)
         sent = InFlight(
@@ -368,6 +368,7 @@ class PeerSync:
             event_ids=tuple(event_id for event_id, _ in pdus[:taken]),
             pdus=tuple(pdu for _, pdu in pdus[:taken]),
             more=self._outbox.has_queued(load.room_id),
+            form=load.form,
             due=now + self._timeout(size),
         )
         self._outbox.in_flight[sent.batch] = sent
@@ -484,9 +485,9 @@ class PeerSync:
         found = self._outbox.next_ids()
         if found is None:
             return []
-        room_id, event_ids = found
+        room_id, event_ids, form = found
         self._loading = room_id
-        return [Load(room_id=room_id, event_ids=event_ids)]
+        return [Load(room_id=room_id, event_ids=event_ids, form=form)]
 
     def _retell(self, room_id: str) -> list[Effect]:
         """After all of a difference that was cut short has arrived, its rest is found by Tips."""

@@ -6,8 +6,9 @@ own code a LocalProtocolError. dtnode.sync reads them to size its batches.
 
 from __future__ import annotations
 
-WIRE_VERSION = 1
-"""First element of every message; a different one is refused."""
+WIRE_VERSION = 2
+"""Of messages and of everything that both ends must read alike: tables, dictionaries. Told in the
+handshake."""
 
 MAX_MESSAGE_BYTES = 1 << 20
 """One encoded message. What a node must be ready to hold per peer while it is reassembled; about
@@ -37,8 +38,8 @@ MAX_CARD_PDUS = 1_000
 """PDUs in one RoomCard: the state worth knowing and its auth chains, not every member."""
 
 MAX_PDUS_BYTES = MAX_MESSAGE_BYTES - 4_096
-"""PDUs of one Events message together (1,044,480 bytes): what surely fits in MAX_MESSAGE_BYTES
-beside the other fields at their limits and the 5-byte CBOR head of each PDU."""
+"""PDUs of one Events message together as JSON (1,044,480 bytes): what surely fits in
+MAX_MESSAGE_BYTES beside the other fields, even if none of them can be packed."""
 
 MAX_CARD_PDUS_BYTES = 700_000
 """PDUs of one RoomCard together, likewise: 328 kB are left for the ids of its state, its servers
@@ -56,8 +57,12 @@ MAX_HAVE = MAX_TIPS + MAX_LOCATOR
 MAX_REFUSED = MAX_EVENTS_PDUS
 """Ids an Ack refuses: at most the batch."""
 
-MAX_BATCH_NUMBER = 2**32 - 1
-"""Batch numbers are chosen by the sender and only repeated to it."""
+MAX_BATCH_NUMBER = 23
+"""Batch numbers are chosen by the sender and only repeated to it. A few are in flight at a time,
+and numbers up to this take one byte."""
+
+MAX_ROOM_NUMBERS = 4_096
+"""Rooms of a session that get a number in its table; what is named beyond them is named in full."""
 
 STATE_HASH_BYTES = 32
 """SHA-256."""
@@ -65,9 +70,9 @@ STATE_HASH_BYTES = 32
 MAX_REASON_BYTES = 200
 """A Bye's or JoinRefused's reason: one line."""
 
-MAX_CBOR_ITEMS = 2_304
-"""CBOR items in one message: the largest is a RoomCard (1,000 PDUs, 1,000 ids of state, 250 servers
-and 13 others)."""
+MAX_CBOR_ITEMS = 1_280
+"""CBOR items in one message: the largest is a PackedCard (1,000 places, 250 servers and 11 others).
+"""
 
-MAX_CBOR_DEPTH = 2
-"""A message is an array of scalars and flat arrays."""
+MAX_CBOR_DEPTH = 1
+"""A message is a sequence of scalars and flat arrays."""

@@ -1,14 +1,24 @@
-"""The messages two nodes exchange, as values (first, plain form: version 1).
+"""The messages two nodes exchange, as values.
 
-What a message means is dtnode.sync's business, how it travels dtnode.session's; bytes are
-`dtnode.wire.codec`. Every tuple here has a limit in `dtnode.wire.limits`, enforced by the codec
-both ways.
+What a message means is dtnode.sync's business, how it travels dtnode.session's. Those with PDUs
+travel as `dtnode.wire.packed`; bytes are `dtnode.wire.codec`. Every tuple here has a limit in
+`dtnode.wire.limits`, enforced by the codec both ways.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+
+
+class Form(enum.IntEnum):
+    """How far PDUs are packed (DESIGN section 6): as what the receiver can't compute from the room
+    and what was said before; with everything named in full; not at all. A receiver that can't make
+    the event of one form, or whose signature check fails, asks for the next."""
+
+    COMPACT = 0
+    EXPLICIT = 1
+    RAW = 2
 
 
 class RoomKind(enum.IntEnum):
@@ -41,7 +51,8 @@ class Events:
     """PDUs of one room, parents before children; `pdus` are canonical JSON in federation format.
 
     batch: chosen by the sender, repeated in the Ack. more: further batches of the same answer
-    follow.
+    follow. form: how far they are, or were, packed for the link. unread: of those that were packed,
+    the places in the batch of events that could not be unpacked; they are not among `pdus`.
     """
 
     batch: int
@@ -49,17 +60,22 @@ class Events:
     room_version: str
     pdus: tuple[bytes, ...]
     more: bool = False
+    form: Form = Form.COMPACT
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
     """All events of `batch` are durable at the receiver or judged (sent after fsync).
 
-    refused: ids it did not keep and wants again later (its buffers are full).
+    refused: ids it did not keep and wants again later (its buffers are full). unread: places in the
+    batch of events it could not unpack or whose signature failed as unpacked; it wants them in a
+    more explicit form.
     """
 
     batch: int
     refused: tuple[str, ...] = ()
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

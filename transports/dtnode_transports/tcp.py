@@ -1,4 +1,4 @@
-"""Links over TCP, IPv4 and IPv6: each frame after its length (2 bytes, big-endian).
+"""Links over TCP, IPv4 and IPv6: each frame after its length (1 to 3 bytes).
 
 Options: listen="HOST:PORT" (accept) or dial="HOST:PORT" (the node calls dial with it), and
 bitrate (bits per second of a slow path, so that the node spares it). IPv6 hosts stand in
@@ -22,7 +22,12 @@ KIND: Final = "tcp"
 OPTIONS: Final = ("listen", "dial", "bitrate")
 
 MTU_BYTES: Final = 65_535
-"""All that the 2-byte length can say."""
+"""As much as a node holds for a connection that hasn't said anything sensible yet."""
+
+_ONE_BYTE: Final = 0x80
+_TWO_BYTES: Final = 0x40_00
+"""A length from here on takes a byte more. The first bits say how many: 0, 10 or 110, before 7,
+14 or 21 bits, big-endian."""
 
 CONNECT_TIMEOUT_S: Final = 20.0
 """The system's own is two minutes: too long for a node that has other addresses to try."""
@@ -69,7 +74,7 @@ class TcpLink(Link):
         try:
             # A frame that a cancelled send() began is finished before the next one.
             await self._flush()
-            self._unsent += len(value).to_bytes(2, "big") + value
+            self._unsent += _length_bytes(len(value)) + value
             before = len(self._unsent)
             try:
                 await self._flush()
@@ -88,8 +93,10 @@ class TcpLink(Link):
             await self.wait_frame()
             await trio.lowlevel.checkpoint()
             self._check_open()
-            end = 2 + self._frame_bytes()
-            frame = bytes(self._received[2:end])
+            span = self._frame_span()
+            assert span is not None, "wait_frame returns when there is one"
+            start, end = span
+            frame = bytes(self._received[start:end])
             del self._received[:end]
             return frame
         finally:
@@ -98,7 +105,7 @@ class TcpLink(Link):
     async def wait_frame(self) -> None:
         """Block until receive() has a whole frame to give; raises as receive() does."""
         self._check_open()
-        while len(self._received) < 2 or len(self._received) < 2 + self._frame_bytes():
+        while (span := self._frame_span()) is None or len(self._received) < span[1]:
             try:
                 data = await self._sock.recv(_RECEIVE_BYTES)
             except OSError as error:
@@ -126,15 +133,43 @@ class TcpLink(Link):
                 raise trio.BrokenResourceError(f"connection failed: {error}") from error
             del self._unsent[:sent]
 
-    def _frame_bytes(self) -> int:
-        size = int.from_bytes(self._received[:2], "big")
-        if size == 0:
-            raise trio.BrokenResourceError("the other end sent an empty frame: not a node's link")
-        return size
+    def _frame_span(self) -> tuple[int, int] | None:
+        """Where in what was received the first frame begins and ends, as soon as its length is
+        here. BrokenResourceError: no length of ours."""
+        if not self._received:
+            return None
+        width = _length_width(self._received[0])
+        if width is None:
+            raise trio.BrokenResourceError("the other end sent no frame: not a node's link")
+        if len(self._received) < width:
+            return None
+        size = int.from_bytes(self._received[:width], "big") & ((1 << 7 * width) - 1)
+        if not 0 < size <= MTU_BYTES or len(_length_bytes(size)) != width:
+            raise trio.BrokenResourceError(
+                f"the other end sent a frame of {size} bytes: not a node's link"
+            )
+        return width, width + size
 
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this link was closed here")
+
+
+def _length_bytes(size: int) -> bytes:
+    if size < _ONE_BYTE:
+        return bytes([size])
+    if size < _TWO_BYTES:
+        return (0x8000 | size).to_bytes(2, "big")
+    return (0xC0_0000 | size).to_bytes(3, "big")
+
+
+def _length_width(first: int) -> int | None:
+    """Bytes of a length, by its first one."""
+    if first < 0x80:
+        return 1
+    if first < 0xC0:
+        return 2
+    return 3 if first < 0xE0 else None
 
 
 class TcpTransport:
