@@ -11,6 +11,16 @@ import enum
 from dataclasses import dataclass
 
 
+class Form(enum.IntEnum):
+    """How far PDUs are packed (DESIGN section 6): as what the receiver can't compute from the room
+    and what was said before; with everything named in full; not at all. A receiver that can't make
+    the event of one form, or whose signature check fails, asks for the next."""
+
+    COMPACT = 0
+    EXPLICIT = 1
+    RAW = 2
+
+
 class RoomKind(enum.IntEnum):
     """How much of a room its sender holds (DESIGN section 2)."""
 
