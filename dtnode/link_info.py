@@ -13,10 +13,13 @@ class Duplex(enum.Enum):
 
 
 class CipherPolicy(enum.Enum):
-    """How frames are protected (DESIGN section 6). PLAIN is the first wire form: both ends prove
-    their keys, nothing is hidden; sealed sessions replace it."""
+    """How frames are protected (DESIGN section 6). SEALED: encrypted and authenticated. CLEAR:
+    authenticated, readable by all (amateur bands). OPEN: neither; there is no session, each event
+    proves itself (one-way broadcast)."""
 
-    PLAIN = "plain"
+    SEALED = "sealed"
+    CLEAR = "clear"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class LinkInfo:
     mtu_bytes: largest frame `send` takes.
     bitrate_bps: bits per second, declared or measured; None where it doesn't matter (TCP).
     reliable: frames arrive once, whole and in order until the link closes.
+    checked: the medium drops damaged frames by itself (a checksum, error correction).
     turnaround_s: seconds to switch between sending and receiving (0 on full duplex).
     """
 
@@ -33,5 +37,6 @@ class LinkInfo:
     bitrate_bps: int | None = None
     duplex: Duplex = Duplex.FULL
     reliable: bool = True
+    checked: bool = True
     turnaround_s: float = 0.0
-    cipher: CipherPolicy = CipherPolicy.PLAIN
+    cipher: CipherPolicy = CipherPolicy.SEALED
