@@ -56,8 +56,8 @@ class Ingest:
     room_version: str
     pdus: tuple[bytes, ...]
     more: bool
-    form: Form
-    unread: tuple[int, ...]
+    form: Form = Form.COMPACT
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ class InFlight:
     event_ids: tuple[str, ...]
     pdus: tuple[bytes, ...]
     more: bool
-    form: Form
     due: float
+    form: Form = Form.COMPACT
     attempts: int = 0
 
     @property
@@ -145,7 +145,9 @@ class Outbox:
             del self._unread[event_id]
         return room_id, ids, form
 
-    def put_back(self, room_id: str, event_ids: Iterable[str], form: Form) -> None:
+    def put_back(
+        self, room_id: str, event_ids: Iterable[str], form: Form = Form.COMPACT
+    ) -> None:
         """Ids taken but not sent, to the front of the room's queue."""
         if form is not Form.COMPACT:
             self._unread.update((event_id, (room_id, form)) for event_id in event_ids)

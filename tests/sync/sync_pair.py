@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from dtnode.link_info import LinkInfo
 from dtnode.sync import PeerSync
 from dtnode.sync import effects as fx
-from dtnode.wire.codec import decode_message, encode_message
 from dtnode.wire.messages import (
     CardKind,
     JoinRefused,
@@ -261,7 +260,7 @@ class Pair:
         self.now = 0.0
         self.sent = 0
         self._random = random.Random(seed)
-        self._on_the_way: list[tuple[float, int, Node, bytes]] = []
+        self._on_the_way: list[tuple[float, int, Node, Message]] = []
 
     def start(self) -> Pair:
         self.a.start(self.now)
@@ -281,8 +280,8 @@ class Pair:
                 break
             self.now = max(self.now, next_at)
             if self._on_the_way and self._on_the_way[0][0] <= self.now:
-                _, _, node, data = heapq.heappop(self._on_the_way)
-                node.receive(decode_message(data), self.now)
+                _, _, node, message = heapq.heappop(self._on_the_way)
+                node.receive(message, self.now)
                 continue
             for node in (self.a, self.b):
                 if wake_at[node.name] <= self.now:
@@ -301,7 +300,7 @@ class Pair:
                 for _ in range(copies):
                     late = self._random.random() < self.medium.reordering
                     at = self.now + self.medium.delay_s + (late and self._random.random() * 20)
-                    item = (at, self.sent * 2 + _, other, encode_message(message))
+                    item = (at, self.sent * 2 + _, other, message)
                     heapq.heappush(self._on_the_way, item)
 
     def equal(self, room_id: str = ROOM) -> bool:

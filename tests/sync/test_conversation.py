@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtnode.link_info import LinkInfo
-from dtnode.sync.liveness import DEAD_LOSSY_S, QUIET_S
+from dtnode.sync.liveness import DEAD_S, QUIET_S
 from dtnode.wire.limits import MAX_EVENTS_PDUS
 from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Medium, Pair, card, chain
 
@@ -121,7 +121,7 @@ def test_on_a_slow_link_half_a_minute_is_under_way_at_most() -> None:
     pair.start()
     pair.a.receive(pair.b.out[0], 0.0)
     events = [message for message in pair.a.out if type(message).__name__ == "Events"]
-    assert [len(message.pdus) for message in events] == [2, 2]  # type: ignore[union-attr]
+    assert [len(message.pdus) for message in events] == [5, 5]  # type: ignore[union-attr]
     # Nothing is repeated while it may still be on the air.
     assert pair.a.sync.next_wake_at() > 30
 
@@ -160,12 +160,21 @@ def test_who_does_not_share_the_room_stops_the_push() -> None:
 
 
 def test_silence_is_asked_about_each_minute_and_ends_the_session() -> None:
-    pair = Pair(medium=Medium(loss=1.0))
+    pair = Pair(RELIABLE, Medium(loss=1.0))
     chain(pair.a.room(), "$0")
     chain(pair.b.room(), "$0")
     pair.start().run(1_000)
-    assert pair.a.closed == f"nothing heard for {DEAD_LOSSY_S:.0f} s"
-    assert pair.a.transcript.count("Ping") == 4
+    assert pair.a.closed == f"nothing heard for {DEAD_S:.0f} s"
+    assert pair.a.transcript.count("Ping") == 2
+
+
+def test_on_the_air_nobody_pings_and_silence_ends_nothing() -> None:
+    pair = Pair(LOSSY)
+    for node in (pair.a, pair.b):
+        chain(node.room(), "$0")
+    pair.start().run(86_400)
+    assert (pair.a.closed, pair.b.closed) == (None, None)
+    assert "Ping" not in pair.a.transcript + pair.b.transcript
 
 
 def test_an_idle_link_lives_on_by_pings_one_a_minute() -> None:
@@ -224,7 +233,8 @@ def test_a_room_shared_later_is_told() -> None:
     pair.start().run(1)
     chain(pair.a.room(), *(f"${n}" for n in range(5)))
     chain(pair.b.room(), "$0")
-    pair.a.perform(pair.a.sync.share(ROOM), pair.now)
+    told = pair.a.tips(ROOM, reply=True)
+    pair.a.perform(pair.a.sync.tips_known(told, pair.now), pair.now)
     pair.run(5)
     assert pair.equal()
     assert pair.b.transcript[0] == "Tips"

@@ -17,11 +17,18 @@ from dtnode.sync.timing import (
 )
 from dtnode.sync.wants import MAX_GAPS, MAX_OUTSTANDING, MAX_ROOMS, Wants
 from dtnode.wire.limits import MAX_PDUS_BYTES
-from dtnode.wire.messages import CardKind
+from dtnode.wire.messages import Ack, CardKind, Form
 from tests.sync.sync_pair import card
 
 
-def fly(outbox: Outbox, batch: int, room_id: str, ids: tuple[str, ...], due: float = 1.0) -> None:
+def fly(
+    outbox: Outbox,
+    batch: int,
+    room_id: str,
+    ids: tuple[str, ...],
+    due: float = 1.0,
+    form: Form = Form.COMPACT,
+) -> None:
     outbox.in_flight[batch] = InFlight(
         batch=batch,
         room_id=room_id,
@@ -30,6 +37,7 @@ def fly(outbox: Outbox, batch: int, room_id: str, ids: tuple[str, ...], due: flo
         pdus=tuple(b"x" * 10 for _ in ids),
         more=False,
         due=due,
+        form=form,
     )
 
 
@@ -52,7 +60,7 @@ def test_an_id_is_queued_once_and_not_while_it_flies() -> None:
     fly(outbox, 1, "!a", ("$1",))
     outbox.add("!a", ["$1", "$2", "$2"])
     outbox.add("!a", ["$2", "$3"])
-    assert outbox.next_ids() == ("!a", ("$2", "$3"))
+    assert outbox.next_ids() == ("!a", ("$2", "$3"), Form.COMPACT)
 
 
 def test_what_was_not_sent_goes_back_to_the_front_in_order() -> None:
@@ -63,7 +71,7 @@ def test_what_was_not_sent_goes_back_to_the_front_in_order() -> None:
     outbox.add("!a", ["$5"])
     outbox.put_back("!a", taken[1][1:])
     assert len(outbox) == 4
-    assert outbox.next_ids() == ("!a", ("$2", "$3", "$4", "$5"))
+    assert outbox.next_ids() == ("!a", ("$2", "$3", "$4", "$5"), Form.COMPACT)
 
 
 def test_what_the_peer_brought_leaves_the_queue() -> None:
@@ -71,7 +79,28 @@ def test_what_the_peer_brought_leaves_the_queue() -> None:
     outbox.add("!a", ["$1", "$2"])
     outbox.discard("!a", ["$1", "$9"])
     outbox.discard("!nowhere", ["$1"])
-    assert (len(outbox), outbox.next_ids()) == (1, ("!a", ("$2",)))
+    assert (len(outbox), outbox.next_ids()) == (1, ("!a", ("$2",), Form.COMPACT))
+
+
+def test_what_the_peer_could_not_read_goes_first_in_the_next_form_and_then_as_it_is() -> None:
+    outbox = Outbox()
+    outbox.add("!a", ["$9"])
+    fly(outbox, 1, "!a", ("$1", "$2", "$3"))
+    sent = outbox.in_flight.pop(1)
+    ack = Ack(batch=1, refused=("$1",), unread=(1, 2, 7))
+    assert sent.kept(ack) == ()
+    outbox.add_unread(sent, ack.unread)
+    assert outbox.is_busy("!a")
+    assert len(outbox) == 3
+    assert outbox.next_ids() == ("!a", ("$2", "$3"), Form.EXPLICIT)
+    outbox.put_back("!a", ["$3"], Form.EXPLICIT)
+    assert outbox.next_ids() == ("!a", ("$3",), Form.EXPLICIT)
+    for form, then in ((Form.EXPLICIT, ("!a", ("$2",), Form.RAW)), (Form.RAW, None)):
+        fly(outbox, 2, "!a", ("$2",), form=form)
+        outbox.add_unread(outbox.in_flight.pop(2), (0,))
+        if then is not None:
+            assert outbox.next_ids() == then
+    assert outbox.next_ids() == ("!a", ("$9",), Form.COMPACT)
 
 
 def test_only_so_many_batches_fly() -> None:
@@ -81,7 +110,7 @@ def test_only_so_many_batches_fly() -> None:
         fly(outbox, batch, "!a", (f"${batch}",))
     assert outbox.next_ids() is None
     del outbox.in_flight[0]
-    assert outbox.next_ids() == ("!a", ("$x",))
+    assert outbox.next_ids() == ("!a", ("$x",), Form.COMPACT)
 
 
 def test_the_queue_is_full_at_its_bound() -> None:
