@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from nacl import bindings
+from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey
 
 KEY_ID = "ed25519:1"
@@ -30,6 +32,38 @@ class Signer(Protocol):
     def sign(self, data: bytes, /) -> bytes:
         """The 64-byte Ed25519 signature of `data` (RFC 8032)."""
         ...
+
+    @property
+    def exchange_key(self) -> bytes:
+        """This key as an X25519 public key, 32 bytes (see exchange_key_of)."""
+        ...
+
+    def exchange(self, public_key: bytes, /) -> bytes:
+        """The 32-byte X25519 secret shared with the owner of `public_key` (RFC 7748).
+
+        ValueError: a point of low order, with which everybody shares the same secret.
+        """
+        ...
+
+
+def exchange_key_of(public_key: bytes) -> bytes:
+    """The X25519 public key, 32 bytes, of a 32-byte Ed25519 key (libsodium's conversion).
+
+    It drops the sign: two Ed25519 keys have the same one, so it never stands for a name.
+    ValueError: no point of the main subgroup, so nobody's key.
+    """
+    try:
+        return bindings.crypto_sign_ed25519_pk_to_curve25519(public_key)
+    except CryptoError:
+        raise ValueError("the Ed25519 key is no point of the main subgroup") from None
+
+
+def x25519(private_key: bytes, public_key: bytes) -> bytes:
+    """RFC 7748's function on 32-byte keys. ValueError: the result is all zero (low order)."""
+    try:
+        return bindings.crypto_scalarmult(private_key, public_key)
+    except CryptoError:  # libsodium's only reason
+        raise ValueError("the X25519 key is a point of low order") from None
 
 
 class Ed25519Signer:
@@ -53,6 +87,14 @@ class Ed25519Signer:
 
     def sign(self, data: bytes, /) -> bytes:
         return self._key.sign(data).signature
+
+    @property
+    def exchange_key(self) -> bytes:
+        return exchange_key_of(self.public_key)
+
+    def exchange(self, public_key: bytes, /) -> bytes:
+        pair = bytes(self._key) + self.public_key
+        return x25519(bindings.crypto_sign_ed25519_sk_to_curve25519(pair), public_key)
 
     def __repr__(self) -> str:  # the seed must not reach a log
         return f"Ed25519Signer({self.server_name!r})"

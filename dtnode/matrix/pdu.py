@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from dtnode.errors import FormatError
 from dtnode.matrix.canonical_json import (
+    MAX_INTEGER,
     check_canonical_json,
     encode_checked_json,
     parse_json_object,
@@ -27,6 +28,9 @@ StateKey: TypeAlias = tuple[str, str]
 MAX_PDU_BYTES = 65536  # "Size limits" of the client-server API
 MAX_PREV_EVENTS = 20  # the PDU format of every room version
 MAX_AUTH_EVENTS = 10  # likewise
+MAX_DEPTH = MAX_INTEGER
+"""In every room version: before 6 the event format says 2**63 - 1, but deployed servers drop what
+is more than canonical JSON's largest integer."""
 
 
 class PduFormatError(FormatError):
@@ -231,8 +235,8 @@ def check_pdu_format(json: dict[str, Any], version: RoomVersion) -> None:
         raise FormatError("'event_id' is not part of an event in this room version")
     if "state_key" in json and type(json["state_key"]) is not str:
         raise FormatError("'state_key' is not text")
-    if not 0 <= json["depth"] <= version.max_depth:
-        raise FormatError(f"'depth' is not within 0 and {version.max_depth}")
+    if not 0 <= json["depth"] <= MAX_DEPTH:
+        raise FormatError(f"'depth' is not within 0 and {MAX_DEPTH}")
     if not -(2**63) <= json["origin_server_ts"] < 2**63:  # what servers and the store can keep
         raise FormatError("'origin_server_ts' has more than 64 bits")
     _check_event_ids("prev_events", json["prev_events"], MAX_PREV_EVENTS)

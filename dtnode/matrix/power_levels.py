@@ -5,13 +5,11 @@ The rules that use the numbers are in event_auth. Pdu.power_levels caches the pa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dtnode.errors import AuthRuleError
-from dtnode.matrix.canonical_json import MAX_INTEGER_DIGITS
 from dtnode.matrix.room_versions import RoomVersion
 
 CREATOR_POWER = 2**53
@@ -27,8 +25,6 @@ LEVEL_NAMES = (
     "kick",
     "invite",
 )
-_integer_text = re.compile(r"\s*[+-]?[0-9]+\s*").fullmatch
-
 _DEFAULTS: Mapping[str, int] = {"state_default": 50, "ban": 50, "redact": 50, "kick": 50}
 
 
@@ -38,8 +34,10 @@ class PowerLevels:
 
     levels: those of LEVEL_NAMES that are present. users, events, notifications: by user id, event
     type and notification key.
-    unreadable: entries (property, key; key "" for all of it) that are no levels and can be in force
-    below version 10, where only `users` are checked. Whatever needs one fails.
+    odd: below version 10, `events` and `notifications` that are no objects, as they stand there
+    (see `comparable_entries`).
+    unreadable: entries (property, key; property "" for LEVEL_NAMES) that are no levels and can be
+    in force below version 10, where only `users` are checked. Whatever needs one fails.
     flaw: why these levels can't be compared with others (an unreadable entry, or null), or None.
     """
 
@@ -47,6 +45,7 @@ class PowerLevels:
     users: Mapping[str, int]
     events: Mapping[str, int]
     notifications: Mapping[str, int]
+    odd: Mapping[str, Any] = field(default_factory=dict)
     unreadable: frozenset[tuple[str, str]] = frozenset()
     flaw: str | None = None
 
@@ -55,6 +54,11 @@ class PowerLevels:
         if self.flaw is not None:
             raise AuthRuleError(self.flaw)
 
+    def entries(self, name: str) -> Any:
+        """`events` or `notifications`: levels by key, or whatever stands there instead."""
+        levels = self.events if name == "events" else self.notifications
+        return self.odd.get(name, levels)
+
     def level(self, name: str) -> int:
         """One of LEVEL_NAMES, or its default (server-server API, "Definitions").
 
@@ -62,7 +66,7 @@ class PowerLevels:
         """
         level = self.levels.get(name)
         if level is None:
-            self._check_readable((name, ""))
+            self._check_readable("", name)
             return _DEFAULTS.get(name, 0)
         return level
 
@@ -74,13 +78,13 @@ class PowerLevels:
         """The required power level of an event type."""
         level = self.events.get(event_type)
         if level is None:
-            self._check_readable(("events", ""), ("events", event_type))
+            self._check_readable("events", event_type)
             level = self.level("state_default" if is_state else "events_default")
         return level
 
-    def _check_readable(self, *entries: tuple[str, str]) -> None:
-        if not self.unreadable.isdisjoint(entries):
-            raise AuthRuleError(f"power level {' '.join(entries[-1]).strip()!r:.80} is no integer")
+    def _check_readable(self, name: str, key: str) -> None:
+        if name in self.odd or (name, key) in self.unreadable:
+            raise AuthRuleError(f"power level {f'{name} {key}'.strip()!r:.80} is no integer")
 
 
 NO_POWER_LEVELS = PowerLevels(levels={}, users={}, events={}, notifications={})
@@ -117,6 +121,7 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
     servers accept all but `users` and then fail wherever they need it."""
     parsed: dict[str, dict[str, int]] = {"": {}, "users": {}, "events": {}, "notifications": {}}
     unreadable: set[tuple[str, str]] = set()
+    odd: dict[str, Any] = {}
     flaw: str | None = None
     present = {"": {name: content[name] for name in LEVEL_NAMES if name in content}}
     names = ("users", "events", "notifications")
@@ -125,9 +130,7 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
         if type(entries) is dict:
             present[name] = entries
         else:
-            unreadable.add((name, ""))
-            if entries != [] or name == "users":  # an empty array compares like an empty object
-                flaw = f"{name!r} in the power levels is not an object"
+            odd[name] = entries
     for name, entries in present.items():
         for key, value in entries.items():
             level = _as_level(value)
@@ -136,19 +139,22 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
                 continue
             flaw = f"power level {f'{name} {key}'.strip()!r:.80} is no integer but {value!r:.40}"
             # null is as if it weren't there, until levels are compared; but not these two.
-            if value is not None or key in ("state_default", "events_default"):
-                unreadable.add((name, key) if name else (key, ""))
+            if value is not None or (not name and key in ("state_default", "events_default")):
+                unreadable.add((name, key))
     # "If the users property in content is not an object with keys that are valid user IDs with
     # values that are integers (or a string that is an integer), reject."
     users = parsed["users"]
     _check_user_ids(users)
-    if ("users", "") in unreadable or len(users) != len(present["users"]):
+    if "users" in odd:
+        raise AuthRuleError("'users' in the power levels is not an object")
+    if len(users) != len(present["users"]):
         raise AuthRuleError(str(flaw))
     return PowerLevels(
         levels=parsed[""],
         users=users,
         events=parsed["events"],
         notifications=parsed["notifications"],
+        odd=odd,
         unreadable=frozenset(unreadable),
         flaw=flaw,
     )
@@ -156,13 +162,39 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
 
 def _as_level(value: Any) -> int | None:
     """A level as versions before 10 write it, None if it isn't one ("Deprecated event content
-    schemas": text with spaces, sign and leading zeros; floats are cut off at the point). The
-    schemas don't have true and false; deployed servers read them as 1 and 0."""
-    if type(value) in (int, float, bool):
+    schemas": text with spaces, sign and leading zeros; floats are cut off at the point).
+
+    Deployed servers read more, all that Python's `int` does: true and false, "5_0" and the digits
+    and spaces of every script; but no text of more than 4300 digits (canonical_json's limit).
+    """
+    if type(value) not in (int, float, bool, str):
+        return None
+    try:
         return int(value)
-    if type(value) is str and _integer_text(value):
-        return int(value) if len(value.strip().lstrip("+-")) <= MAX_INTEGER_DIGITS else None
-    return None
+    except ValueError:
+        return None
+
+
+def comparable_entries(
+    old: PowerLevels, new: PowerLevels, name: str
+) -> tuple[Mapping[Any, int], Mapping[Any, int]]:
+    """The `events` or `notifications` of two contents, as far as the rules about changes see them.
+
+    Below version 10 no rule says that these are objects, and deployed servers accept what Python
+    iterates and indexes like one: an empty text and an empty array have no entries, an array of
+    integers has those that it has itself as indices. AuthRuleError: it can't be read like that.
+    """
+    before, after = old.entries(name), new.entries(name)
+    if name not in old.odd and name not in new.odd:
+        return before, after
+    try:
+        keys = dict.fromkeys([*before, *after])
+        return (
+            {key: int(before[key]) for key in keys if key in before},
+            {key: int(after[key]) for key in keys if key in after},
+        )
+    except (TypeError, ValueError, IndexError):
+        raise AuthRuleError(f"{name!r} in the power levels is not an object") from None
 
 
 def _parse_level_map(content: Mapping[str, Any], name: str) -> Mapping[str, int]:

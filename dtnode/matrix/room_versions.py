@@ -20,7 +20,6 @@ class StateResolutionVersion(enum.Enum):
 class RoomVersion:
     """What one room version does differently from another; in brackets since which version.
 
-    max_depth: the largest `depth` ("Event format"): 2**63 - 1, then canonical JSON's 2**53 - 1 (6).
     strict_canonical_json: an event that is no canonical JSON is dropped (6); before, "servers MUST
         NOT strictly enforce" it: floats and integers beyond 53 bits are events' too.
     url_safe_event_ids: the reference hash in URL-safe Base64 (4); in 3 with + and /.
@@ -46,7 +45,6 @@ class RoomVersion:
     """
 
     identifier: str
-    max_depth: int
     strict_canonical_json: bool
     url_safe_event_ids: bool
     aliases_by_server: bool
@@ -115,7 +113,6 @@ _REDACTION_CONTENT_V9: Mapping[str, frozenset[str]] = MappingProxyType(
 
 V3 = RoomVersion(
     identifier="3",
-    max_depth=2**63 - 1,
     strict_canonical_json=False,
     url_safe_event_ids=False,
     aliases_by_server=True,
@@ -145,7 +142,6 @@ V5 = replace(V4, identifier="5")
 V6 = replace(
     V5,
     identifier="6",
-    max_depth=2**53 - 1,
     strict_canonical_json=True,
     aliases_by_server=False,
     notifications_need_power=True,

@@ -12,7 +12,7 @@ from typing import Any
 
 from dtnode.clock import Clock
 from dtnode.matrix.event_auth import auth_types_for_event
-from dtnode.matrix.pdu import MAX_PREV_EVENTS, Pdu, parse_pdu
+from dtnode.matrix.pdu import MAX_DEPTH, MAX_PREV_EVENTS, Pdu, parse_pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.signing import sign_event
 from dtnode.signer import Signer
@@ -68,7 +68,7 @@ class EventBuilder:
         larger than 65,536 bytes.
         """
         parents = list(parents)
-        depth = min(1 + max((parent.depth for parent in parents), default=0), version.max_depth)
+        depth = min(1 + max((parent.depth for parent in parents), default=0), MAX_DEPTH)
         json: dict[str, Any] = {
             **fields,
             "prev_events": [parent.event_id for parent in parents],

@@ -270,9 +270,10 @@ class Contents:
         draft = self.power_levels(room, state)
         levels = draft.content
         odd: list[Any] = ["50", " +0050 ", "-5", -5, 2**53 - 1, -(2**53) + 1]
-        odd += [None, True, "fifty", [], {}, "", "0x10"]
+        odd += [None, True, "fifty", [], {}, "", "0x10", [0], [1, 5], ["room"]]
+        odd += ["5_0", "\u00a0\u0665\u0660\u3000", "\x1f50"]  # the first two are 50
         if self.n <= 5:
-            odd += [50.5, -0.5]
+            odd += [50.5, -0.5, 10**30, 1e300]
         value = self.rng.choice(odd)
         match self.rng.randrange(7):
             case 0:
@@ -280,7 +281,8 @@ class Contents:
             case 1:
                 levels["users"] = {**levels.get("users", {}), self.anybody(): value}
             case 2:
-                levels["events"] = {"m.room.message": value}
+                key = self.rng.choice(("m.room.message", "m.room.redaction", "", "state_default"))
+                levels["events"] = {key: value}
             case 3:
                 user = self.rng.choice(("nobody", "@nobody", "", "s0.test"))
                 levels["users"] = {**levels.get("users", {}), user: 1}

@@ -158,6 +158,10 @@ def check_in_state(event: Event, state: Lookup, n: int) -> None:
     )
     if event.type == "m.room.power_levels":
         check_power_levels(event, powers, n)
+    if event.type == "m.room.redaction":
+        # No rule from version 3 on. Before version 10 the level may be no number, and deployed
+        # servers, which read it, fail then.
+        powers.named("redact", 50)
 
 
 def check_federation(user_id: str, create: Event) -> None:
@@ -203,6 +207,8 @@ class Membership:
         target = event.key[1]
         reject_if(":" not in target, "the target is no user id")
         check_federation(target, create)
+        if self.n <= 9:
+            self.read_all_levels(target)
         match event.membership:
             case "join":
                 self.check_join(target)
@@ -218,6 +224,14 @@ class Membership:
                 self.check_knock(target)
             case _:
                 raise Rejected("the membership is unknown")
+
+    def read_all_levels(self, target: str) -> None:
+        """Before version 10 a level in force may be no number. Deployed servers read these of every
+        membership event, whatever it is about, and fail then."""
+        self.powers.of(self.event.sender)
+        self.powers.of(target)
+        self.powers.named("invite", 0)
+        self.powers.named("ban", 50)
 
     def join_rule(self) -> object:
         event = self.state("m.room.join_rules", "")

@@ -285,8 +285,9 @@ def check_fields(found: Json, n: int) -> None:
             raise Dropped(f"{name} is missing or of the wrong type")
     if "state_key" in found and not isinstance(found["state_key"], str):
         raise Dropped("state_key is no text")
-    # "Must be less than the maximum value for an integer (2^63 - 1)"; 2^53 - 1 from version 6.
-    if not 0 <= found["depth"] <= (2**53 - 1 if n >= 6 else 2**63 - 1):
+    # "Must be less than the maximum value for an integer (2^63 - 1)"; 2^53 - 1 from version 6, and
+    # to deployed servers in all.
+    if not 0 <= found["depth"] <= 2**53 - 1:
         raise Dropped("depth")
     # "Must contain less than or equal to 20 events", "[...] 10 events".
     if len(found["prev_events"]) > 20 or len(found["auth_events"]) > 10:

@@ -7,7 +7,6 @@ literal_auth and literal_resolution.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -33,17 +32,20 @@ def as_level(value: Any, n: int) -> int:
     """One level. From version 10 an integer; before, also text: "a single base 10 integer",
     "optionally with any number of leading zeroes", "optionally prefixed with a single - or +",
     "optionally with any number of leading or trailing whitespace characters"; before version 6
-    also a float: "the value is truncated at the decimal point". Deployed servers read true and
-    false as 1 and 0 there."""
+    also a float: "the value is truncated at the decimal point". Deployed servers read all text
+    there that Python's `int` does ("5_0", "\u0665"), and true and false as 1 and 0."""
     if type(value) is int:
         return value
     if n <= 9 and isinstance(value, bool):
         return int(value)
-    if n <= 9 and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", value, re.ASCII):
-        return int(value)
+    if n <= 9 and isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            raise Rejected(f"{value!r:.40} is no power level") from None
     if n <= 5 and isinstance(value, float) and math.isfinite(value):
         return math.trunc(value)
-    raise Rejected(f"{value!r} is no power level")
+    raise Rejected(f"{value!r:.40} is no power level")
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,11 @@ class Powers:
         level = self.part("events").get(event.type)
         if level is not None:
             return as_level(level, self.n)
-        if event.is_state:
-            return self.named("state_default", 50)
-        return self.named("events_default", 0)
+        name, default = ("state_default", 50) if event.is_state else ("events_default", 0)
+        # Before version 10 a level can be null, and only here that isn't the same as no level:
+        # deployed servers fail.
+        value = self.levels.content.get(name, default) if self.levels else default
+        return as_level(value, self.n)
 
 
 # --- the rules for m.room.power_levels
@@ -133,10 +137,14 @@ def check_power_levels(event: Event, powers: Powers, n: int) -> None:
     # notifications properties: If the current value is greater than [...]"; "for each entry being
     # added to, or changed in, [...]: If the new value is greater than [...]".
     for name in ("events", "notifications") if n >= 6 else ("events",):
-        check_alterations(entries(old, name), entries(new, name), power, n)
+        before, after = old.get(name, {}), new.get(name, {})
+        if n <= 9 and not (isinstance(before, dict) and isinstance(after, dict)):
+            check_odd_alterations(before, after, power, n)
+        else:
+            check_alterations(before, after, power, n)
     # "For each entry being added to, or changed in, the users property: If the new value is greater
     # than the sender's current power level, reject."
-    old_users = entries(old, "users")
+    old_users = old.get("users", {})
     check_alterations(old_users, users, power, n)
     # "For each entry being changed in, or removed from, the users property, other than the sender's
     # own entry: If the current value is greater than or equal to the sender's current power level,
@@ -158,7 +166,9 @@ def check_integers(content: Json, n: int) -> None:
     # "If either of the properties events or notifications in content are present and not an object
     # with values that are integers, reject."
     for name in ("events", "notifications"):
-        for level in entries(content, name).values():
+        found = content.get(name, {})
+        reject_if(not isinstance(found, dict), f"{name} is no object")
+        for level in found.values():
             as_level(level, n)
 
 
@@ -166,13 +176,33 @@ def pick(content: Json, names: Iterable[str]) -> Json:
     return {name: content[name] for name in names if name in content}
 
 
-def entries(content: Json, name: str) -> Json:
-    found = content.get(name, {})
-    reject_if(not isinstance(found, dict), f"{name} is no object")
-    return found  # type: ignore[no-any-return]
+def check_odd_alterations(old: Any, new: Any, power: Level, n: int) -> None:
+    """Of `events` or `notifications` where one of them is no object, which no rule forbids before
+    version 10. Deployed servers ask both for what either gives when it is iterated: an array has
+    the entry x if x is in it, with the level at index x. An empty text has no entries, but it can
+    be asked for text only, and the empty text is in it, with no level."""
+    for form in (old, new):
+        reject_if(not isinstance(form, (dict, list, str)), "no object, array or text")
+    asked: list[Any] = []
+    for x in (*old, *new):
+        if x not in asked:
+            reject_if(not isinstance(x, (str, int)), "an array with something else than integers")
+            asked.append(x)
+    check_alterations(entries_asked(old, asked), entries_asked(new, asked), power, n)
 
 
-def check_alterations(old: Json, new: Json, power: Level, n: int) -> None:
+def entries_asked(form: Any, asked: list[Any]) -> dict[Any, Any]:
+    if isinstance(form, str):
+        reject_if(not all(isinstance(x, str) and x not in form for x in asked), "in a text")
+        return {}
+    if isinstance(form, list):
+        for x in form:
+            reject_if(isinstance(x, str), "an array with text")
+            reject_if(not -len(form) <= x < len(form), "an array without that index")
+    return {x: form[x] for x in asked if x in form}
+
+
+def check_alterations(old: dict[Any, Any], new: dict[Any, Any], power: Level, n: int) -> None:
     for name in {*old, *new}:
         before = as_level(old[name], n) if name in old else None
         after = as_level(new[name], n) if name in new else None

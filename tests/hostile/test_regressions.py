@@ -74,6 +74,9 @@ class Room:
     ) -> str:
         return self.write(self.pdu(sender, type_, state_key, content, **more))  # type: ignore[arg-type]
 
+    def levels(self) -> str:
+        return self.maker.room.state_over(self.tip)["m.room.power_levels", ""]
+
     def verdict(self, event_id: str) -> str:
         return self.maker.room.verdicts[event_id]
 
@@ -171,3 +174,72 @@ def test_a_redacted_form_that_is_the_whole_event() -> None:
     feed.store.close()
     assert event is not None
     assert not event.pdu.redacted
+
+
+@pytest.mark.parametrize("version", ["3", "9"])
+@pytest.mark.parametrize("nothing", [[], ""])
+def test_levels_of_events_that_are_no_object(version: str, nothing: object) -> None:
+    """Before version 10 no rule forbids it: there are no entries to compare in an empty array or
+    text, and every event whose level is looked up there is refused."""
+    room = Room(version)
+    room.add(A0, "m.room.power_levels", "", {"users": {A0: 100}})
+    content = {"users": {A0: 100}, "events": nothing}
+    assert room.verdict(room.add(A0, "m.room.power_levels", "", content)) == "accepted"
+    assert room.verdict(room.add(A0, "m.room.message", None, {"body": "?"})) == "rejected"
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["6", "9"])
+def test_notifications_that_are_an_array(version: str) -> None:
+    """Its integers are levels by index, guarded like others."""
+    room = Room(version)
+    room.add(A0, "m.room.power_levels", "", {"users": {A0: 100, B0: 50}, "state_default": 50})
+    room.add(A0, "m.room.join_rules", "", {"join_rule": "public"})
+    room.add(B0, "m.room.member", B0, {"membership": "join"})
+    listed = {**room.maker.room.events[room.levels()].content, "notifications": [1, 60]}
+    assert room.verdict(room.add(B0, "m.room.power_levels", "", listed)) == "rejected"
+    listed["notifications"] = [1, 1]
+    assert room.verdict(room.add(B0, "m.room.power_levels", "", listed)) == "accepted"
+    assert room.verdict(room.add(B0, "m.room.message", None, {"body": "!"})) == "accepted"
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "9"])
+def test_a_membership_where_a_level_is_no_number(version: str) -> None:
+    """Before version 10: even a join of a joined member, which needs no level."""
+    room = Room(version)
+    room.add(A0, "m.room.power_levels", "", {"users": {A0: 100}, "ban": {}})
+    again = {"membership": "join", "displayname": "again"}
+    assert room.verdict(room.add(A0, "m.room.member", A0, again)) == "rejected"
+    assert room.verdict(room.add(A0, "m.room.message", None, {"body": "!"})) == "accepted"
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "9"])
+def test_a_redaction_where_the_redact_level_is_no_number(version: str) -> None:
+    room = Room(version)
+    content = {"users": {A0: 100, B0: 50}, "redact": "fifty"}
+    room.add(A0, "m.room.power_levels", "", content)
+    assert room.verdict(room.add(A0, "m.room.redaction", None, {})) == "rejected"
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "9"])
+@pytest.mark.parametrize("text", ["5_0", "\u0665\u0660", "\u00a050", "\x1f50"])
+def test_text_that_only_some_read_as_a_number(version: str, text: str) -> None:
+    """What Python's `int` reads, which isn't what a regular expression's \\s and [0-9] match."""
+    room = Room(version)
+    levels = {"users": {A0: 100}, "events_default": text}
+    room.add(A0, "m.room.power_levels", "", levels)
+    said = room.add(A0, "m.room.message", None, {"body": "!"})
+    assert room.verdict(said) == ("rejected" if text == "\x1f50" else "accepted")
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "6"])
+def test_a_depth_beyond_canonical_json(version: str) -> None:
+    """Before version 6 the event format allows it; deployed servers drop it."""
+    room = Room(version)
+    pdu = {**room.pdu(A0, "m.room.message", None, {"body": "deep"}), "depth": 2**53}
+    assert room.maker.write(room.maker.sign(pdu, ["s0.test"])).verdict == "dropped"
+    room.assert_agreement()

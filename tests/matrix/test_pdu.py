@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtnode.errors import FormatError, SignatureError
-from dtnode.matrix.canonical_json import MAX_INTEGER
 from dtnode.matrix.hashing import reference_hash
-from dtnode.matrix.pdu import MAX_PDU_BYTES, Pdu, PduFormatError, parse_pdu, read_pdu, stored_pdu
+from dtnode.matrix.pdu import (
+    MAX_DEPTH,
+    MAX_PDU_BYTES,
+    Pdu,
+    PduFormatError,
+    parse_pdu,
+    read_pdu,
+    stored_pdu,
+)
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.signing import check_content_hash, sign_event, verify_pdu
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64, encode_url_safe_unpadded_base64
@@ -151,10 +158,9 @@ def test_event_ids_of_version_3_have_plus_and_slash() -> None:
 @ALL_VERSIONS
 def test_the_largest_depth(version: str) -> None:
     room_version = ROOM_VERSIONS[version]
-    largest = 2**63 - 1 if int(version) < 6 else MAX_INTEGER
-    assert parse_pdu(message(version, depth=largest), room_version).depth == largest
+    assert parse_pdu(message(version, depth=MAX_DEPTH), room_version).depth == 2**53 - 1
     with pytest.raises(PduFormatError, match=r"depth|integer"):
-        parse_pdu(message(version, depth=largest + 1), room_version)
+        parse_pdu(message(version, depth=MAX_DEPTH + 1), room_version)
 
 
 @ALL_VERSIONS

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from dtnode.matrix.pdu import parse_pdu
+from dtnode.matrix.pdu import MAX_DEPTH, parse_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.rooms.audit import audit_lines
 from dtnode.rooms.room_file import export_room
@@ -63,10 +63,10 @@ def test_numbers_of_early_events_arrive_as_they_were_sent(version: str) -> None:
 def test_the_largest_depth_can_be_built_on(version: str) -> None:
     room = RoomBuilder("alice", version=version)
     assert room.room_id is not None
-    room.message("alice", depth=2**63 - 1)
+    room.message("alice", depth=MAX_DEPTH)
     alice = Node("alice")
     take_in(alice, room)
-    assert alice.pdu(alice.say(room.room_id)).depth == 2**63 - 1
+    assert alice.pdu(alice.say(room.room_id)).depth == MAX_DEPTH
 
 
 @pytest.mark.parametrize("version", ["8", "9", "10"])
