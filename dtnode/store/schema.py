@@ -158,4 +158,8 @@ MIGRATIONS: tuple[str, ...] = (
     -- What of this is made of events judged before is made when the store is opened, in steps.
     INSERT INTO meta SELECT 'indexed_upto', 0 WHERE EXISTS (SELECT 1 FROM events);
     """,
+    """
+    ALTER TABLE rooms ADD COLUMN clear_links INTEGER NOT NULL DEFAULT 0;    -- ClearLinks
+    ALTER TABLE peers ADD COLUMN handshake INTEGER;  -- the highest number accepted; NULL: none yet
+    """,
 )
