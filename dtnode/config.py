@@ -14,11 +14,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from dtnode.errors import ConfigError
+from dtnode.link_info import CipherPolicy
 
 OptionValue = str | int | bool
 Accept = Literal["known", "anyone"]
 
 ACCEPT_VALUES: tuple[Accept, ...] = ("known", "anyone")
+CIPHER_VALUES: tuple[str, ...] = tuple(policy.value for policy in CipherPolicy)
 DEFAULT_API_HOST = "127.0.0.1"
 MAX_DOMAIN_CHARS = 177
 """With the 52 characters of the key and a dot, 230: the longest server name that the specification
@@ -48,6 +50,7 @@ class LinkConfig:
     accept: "known" talks only to peers that this node knows, "anyone" to every node that proves
         its key.
     peer: server name that must be at the other end, None for any that `accept` allows.
+    cipher: how what goes over it is protected. An open link names no peer: it speaks to all.
     """
 
     id: str
@@ -55,6 +58,7 @@ class LinkConfig:
     options: Mapping[str, OptionValue] = field(default_factory=lambda: MappingProxyType({}))
     accept: Accept = "known"
     peer: str | None = None
+    cipher: CipherPolicy = CipherPolicy.SEALED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,8 @@ def render_config(config: NodeConfig) -> str:
         entry: dict[str, object] = {"id": link.id, "kind": link.kind, "accept": link.accept}
         if link.peer is not None:
             entry["peer"] = link.peer
+        if link.cipher is not CipherPolicy.SEALED:
+            entry["cipher"] = link.cipher.value
         if link.options:
             entry["options"] = dict(link.options)
         links.append(entry)
@@ -178,7 +184,7 @@ def _links(entries: list[object]) -> tuple[LinkConfig, ...]:
 
 
 def _link(entry: dict[str, object], where: str) -> LinkConfig:
-    _only_keys(entry, {"id", "kind", "accept", "peer", "options"}, where)
+    _only_keys(entry, {"id", "kind", "accept", "peer", "cipher", "options"}, where)
     link_id = _text(entry, "id", where)
     if not _LINK_ID.match(link_id):
         raise ConfigError(
@@ -202,13 +208,30 @@ def _link(entry: dict[str, object], where: str) -> LinkConfig:
         raise ConfigError(
             f"config.toml: {where}options has to be a table of text, whole numbers, true or false."
         )
+    peer = _text(entry, "peer", where) if "peer" in entry else None
     return LinkConfig(
         id=link_id,
         kind=_text(entry, "kind", where),
         options=MappingProxyType(dict(options)),
         accept=accept,
-        peer=_text(entry, "peer", where) if "peer" in entry else None,
+        peer=peer,
+        cipher=_cipher(entry, where, peer),
     )
+
+
+def _cipher(entry: dict[str, object], where: str, peer: str | None) -> CipherPolicy:
+    value = entry.get("cipher", CipherPolicy.SEALED.value)
+    if value not in CIPHER_VALUES:
+        raise ConfigError(
+            f'config.toml: {where}cipher is {value!r}; write "sealed", "clear" or "open".'
+        )
+    cipher = CipherPolicy(value)
+    if cipher is CipherPolicy.OPEN and peer is not None:
+        raise ConfigError(
+            f'config.toml: {where}cipher is "open", so whoever hears the link is at its other'
+            f" end: remove {where}peer, or make the link sealed or clear."
+        )
+    return cipher
 
 
 def _only_keys(table: Mapping[str, object], known: set[str], where: str) -> None:

@@ -18,6 +18,7 @@ from dtnode.config import (
     render_config,
 )
 from dtnode.errors import ConfigError
+from dtnode.link_info import CipherPolicy
 
 MINIMAL = 'user = "alice"\n[api]\nport = 21345\n'
 
@@ -32,7 +33,8 @@ links = st.lists(
         options=st.dictionaries(st.text(st.characters(codec="utf-8")), option_values, max_size=4),
         accept=st.sampled_from(["known", "anyone"]),
         peer=st.none() | st.text(st.characters(codec="utf-8"), min_size=1),
-    ),
+        cipher=st.sampled_from(CipherPolicy),
+    ).filter(lambda link: link.peer is None or link.cipher is not CipherPolicy.OPEN),
     max_size=4,
     unique_by=lambda link: link.id,
 ).map(tuple)
@@ -79,6 +81,12 @@ def test_the_smallest_config_has_the_defaults() -> None:
         (MINIMAL + '[[links]]\nid = "a"\n', "links[1].kind"),
         (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\nacept = "known"\n', "links[1].acept"),
         (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\naccept = "all"\n', "links[1].accept"),
+        (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\ncipher = "none"\n', "links[1].cipher"),
+        (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\ncipher = ["clear"]\n', "links[1].cipher"),
+        (
+            MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\ncipher = "open"\npeer = "x"\n',
+            "remove links[1].peer",
+        ),
         (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\noptions = {x = 1.5}\n', "links[1].options"),
         (MINIMAL + '[[links]]\nid = "A b"\nkind = "tcp"\n', "links[1].id"),
         (MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\n' * 2, "'a'"),
@@ -92,6 +100,15 @@ def test_a_mistake_is_named(text: str, names: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(text)
     assert names in str(caught.value)
+
+
+def test_a_link_is_sealed_unless_it_says_otherwise() -> None:
+    text = MINIMAL + '[[links]]\nid = "a"\nkind = "tcp"\n'
+    assert parse_config(text).links[0].cipher is CipherPolicy.SEALED
+    assert "cipher" not in render_config(parse_config(text))
+    clear = parse_config(text + 'cipher = "clear"\n')
+    assert clear.links[0].cipher is CipherPolicy.CLEAR
+    assert 'cipher = "clear"' in render_config(clear)
 
 
 @pytest.mark.parametrize("user", ["alice", "a", "0.9_=-/+", "x" * 128])

@@ -13,8 +13,17 @@ import click
 from dtnode.cli.api import OWN_API, JsonObject, NodeApi
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json, echo_table, warn
-from dtnode.config import ACCEPT_VALUES, Accept, LinkConfig, NodeConfig, OptionValue, new_link_id
+from dtnode.config import (
+    ACCEPT_VALUES,
+    CIPHER_VALUES,
+    Accept,
+    LinkConfig,
+    NodeConfig,
+    OptionValue,
+    new_link_id,
+)
 from dtnode.errors import ConfigError, DtnodeError
+from dtnode.link_info import CipherPolicy
 from dtnode.node.data_folder import DataFolder
 
 _SETTLE_S, _SETTLE_LOOKS = 0.1, 10  # a second: opening a socket takes milliseconds
@@ -33,6 +42,30 @@ peer_option = click.option(
     metavar="SERVER_NAME",
     help="The node that must be at the other end; it becomes known by this. Without --peer, it has"
     " to be known already: see dtnode peer add.",
+)
+cipher_option = click.option(
+    "--cipher",
+    type=click.Choice(CIPHER_VALUES),
+    default=CipherPolicy.SEALED.value,
+    show_default=True,
+    help="sealed: nobody else can read what goes over the link. clear: everybody who hears it can"
+    " read it and nobody can change it; for amateur radio bands, where encryption is forbidden."
+    " open: sent to nobody in particular, one way. Over the last two go only rooms that you permit:"
+    " see dtnode room permit.",
+)
+
+READABLE = {
+    CipherPolicy.CLEAR: "Everybody who hears this link can read what goes over it: the messages,"
+    " who writes them, and the names of the nodes at both ends. Nobody can change it unnoticed."
+    " That is meant for amateur radio bands, where encryption is forbidden; everywhere else leave"
+    " --cipher clear out.",
+    CipherPolicy.OPEN: "This link sends to nobody in particular: everybody who hears it can read"
+    " all of it, and nothing tells whether anybody did. It goes one way, so whoever missed"
+    " something gets it over another link.",
+}
+_ONLY_PERMITTED = (
+    "Of your rooms only those go over it that you permit one by one, with: dtnode room permit ROOM"
+    " --clear-links yes"
 )
 
 
@@ -79,6 +112,7 @@ def add() -> None:
     help="Bits a second of a slow line underneath, such as a radio bridge.",
 )
 @accept_option
+@cipher_option
 @json_option
 @pass_folder
 def add_tcp(
@@ -88,6 +122,7 @@ def add_tcp(
     peer: str | None,
     bitrate: int | None,
     accept: Accept,
+    cipher: str,
     as_json: bool,
 ) -> None:
     """Over TCP: give either --listen or --dial."""
@@ -100,7 +135,10 @@ def add_tcp(
         )
     given = {"listen": listen, "dial": dial, "bitrate": bitrate}
     options = {name: value for name, value in given.items() if value is not None}
-    _add(folder, "tcp", options, accept=accept, peer=peer, as_json=as_json)
+    entry = LinkConfig(
+        id="", kind="tcp", options=options, accept=accept, peer=peer, cipher=CipherPolicy(cipher)
+    )
+    _add(folder, entry, as_json=as_json)
 
 
 @link.command("list")
@@ -113,7 +151,7 @@ def list_links(folder: DataFolder, as_json: bool) -> None:
         echo_json([_as_json(entry) for entry in links])
         return
     echo_table(
-        ("Id", "Kind", "Options", "Peer", "Accept"),
+        ("Id", "Kind", "Options", "Peer", "Accept", "Cipher"),
         [
             (
                 entry.id,
@@ -121,6 +159,7 @@ def list_links(folder: DataFolder, as_json: bool) -> None:
                 " ".join(f"{key}={value}" for key, value in entry.options.items()),
                 entry.peer,
                 entry.accept,
+                entry.cipher.value,
             )
             for entry in links
         ],
@@ -144,25 +183,16 @@ def remove(folder: DataFolder, link_id: str) -> None:
     _reload(folder, None)
 
 
-def _add(
-    folder: DataFolder,
-    kind: str,
-    options: Mapping[str, OptionValue],
-    *,
-    accept: Accept,
-    peer: str | None,
-    as_json: bool,
-) -> None:
+def _add(folder: DataFolder, wanted: LinkConfig, *, as_json: bool) -> None:
+    """wanted: the link, but for its id."""
     folder.open()
-    if peer is not None:
-        _check_peer(folder, peer, accept)
-    _check_options(kind, options)
+    if wanted.peer is not None:
+        _check_peer(folder, wanted.peer, wanted)
+    _check_options(wanted.kind, wanted.options)
     added: list[LinkConfig] = []
 
     def with_it(config: NodeConfig) -> NodeConfig:
-        entry = LinkConfig(
-            id=new_link_id(config, kind), kind=kind, options=options, accept=accept, peer=peer
-        )
+        entry = replace(wanted, id=new_link_id(config, wanted.kind))
         for other in config.links:
             if other == replace(entry, id=other.id):
                 raise ConfigError(f"There is such a link already: {other.id}. Nothing was changed.")
@@ -174,14 +204,20 @@ def _add(
         echo_json(_as_json(added[0]))
     else:
         click.echo(added[0].id)
+    if wanted.cipher in READABLE:
+        warn(f"{READABLE[wanted.cipher]} {_ONLY_PERMITTED}")
     _reload(folder, added[0].id)
 
 
-def _check_peer(folder: DataFolder, peer: str, accept: Accept) -> None:
+def _check_peer(folder: DataFolder, peer: str, wanted: LinkConfig) -> None:
     from dtnode.matrix.server_names import key_from_server_name
 
-    if accept == "anyone":
+    if wanted.accept == "anyone":
         raise click.UsageError("--peer names the one to talk to; --accept anyone contradicts it.")
+    if wanted.cipher is CipherPolicy.OPEN:
+        raise click.UsageError(
+            "--peer names the one to talk to; --cipher open speaks to whoever hears it."
+        )
     if key_from_server_name(peer) is None:
         raise click.UsageError(
             f"{peer!r} isn't a node's server name: that is 52 characters of a-z and 2-7, perhaps"
@@ -240,6 +276,7 @@ def _as_json(entry: LinkConfig) -> dict[str, object]:
         "options": dict(entry.options),
         "peer": entry.peer,
         "accept": entry.accept,
+        "cipher": entry.cipher.value,
     }
 
 
@@ -258,6 +295,7 @@ def _generic_add(kind: str) -> click.Command:
     @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME VALUE]...")
     @peer_option
     @accept_option
+    @cipher_option
     @json_option
     @pass_folder
     def command(
@@ -265,10 +303,18 @@ def _generic_add(kind: str) -> click.Command:
         options: tuple[str, ...],
         peer: str | None,
         accept: Accept,
+        cipher: str,
         as_json: bool,
     ) -> None:
-        pairs = parse_pairs(options)
-        _add(folder, kind, pairs, accept=accept, peer=peer, as_json=as_json)
+        entry = LinkConfig(
+            id="",
+            kind=kind,
+            options=parse_pairs(options),
+            accept=accept,
+            peer=peer,
+            cipher=CipherPolicy(cipher),
+        )
+        _add(folder, entry, as_json=as_json)
 
     return command
 

@@ -11,6 +11,8 @@ from dtnode.cli.output import ago, count, local_time, printable
 
 Json = dict[str, Any]
 
+_READABLE = {"clear": "; clear, others can read it", "open": "; open, anyone can read it"}
+
 
 def status_lines(status: Json, data_path: str) -> list[str]:
     """The whole report. Names of other people come out escaped, nothing shortened."""
@@ -76,7 +78,10 @@ def link_line(link: Json, names: Mapping[str, str]) -> str:
     options = ", ".join(
         f"{printable(key)} {printable(value)}" for key, value in link.get("options", {}).items()
     )
-    line = f"{printable(link['id'])} ({printable(link['kind'])}; {options}): {link['state']}"
+    readable = _READABLE.get(link.get("cipher", ""), "")
+    line = (
+        f"{printable(link['id'])} ({printable(link['kind'])}; {options}{readable}): {link['state']}"
+    )
     if link.get("detail"):
         line += f", {printable(link['detail'])}"
     peers = link.get("peers")

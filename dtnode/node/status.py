@@ -38,6 +38,7 @@ def _link(links: LinkManager, status: LinkStatus) -> dict[str, Any]:
         "kind": status.config.kind,
         "options": dict(status.config.options),
         "accept": status.config.accept,
+        "cipher": status.config.cipher.value,
         "state": status.state,
         "detail": status.detail,
         "peers": sorted({c.peer for c in connections if c.peer is not None}),

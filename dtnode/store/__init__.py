@@ -8,7 +8,15 @@ always from one thread at a time.
 from dtnode.store.event_rows import StoredEvent
 from dtnode.store.held import HeldEvent
 from dtnode.store.peers import PeerRecord
-from dtnode.store.rooms import RoomKind, RoomRecord
+from dtnode.store.rooms import ClearLinks, RoomKind, RoomRecord
 from dtnode.store.store import Store
 
-__all__ = ["HeldEvent", "PeerRecord", "RoomKind", "RoomRecord", "Store", "StoredEvent"]
+__all__ = [
+    "ClearLinks",
+    "HeldEvent",
+    "PeerRecord",
+    "RoomKind",
+    "RoomRecord",
+    "Store",
+    "StoredEvent",
+]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dtnode.store.database import Database
 
 MAX_MERELY_MET = 1_000  # servers that nobody added, named or blocked: those met last
+_NEXT_HANDSHAKE = "next_handshake"
 MAX_FRONTIER = 32  # events a peer's frontier in a room is described by; more would be noise
 
 
@@ -36,8 +37,10 @@ class Peers:
 
     def put(self, peer: PeerRecord) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO peers (server_name, user_id, name, added, blocked,"
-            " last_contact_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO peers (server_name, user_id, name, added, blocked, last_contact_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET user_id = excluded.user_id,"
+            " name = excluded.name, added = excluded.added, blocked = excluded.blocked,"
+            " last_contact_ms = excluded.last_contact_ms",
             (
                 peer.server_name,
                 peer.user_id,
@@ -63,6 +66,38 @@ class Peers:
             f" {merely_met} ORDER BY last_contact_ms DESC LIMIT -1 OFFSET ?)",
             (MAX_MERELY_MET,),
         )
+
+    # --- numbers of handshakes, so that none counts twice
+
+    def handshakes(self) -> dict[str, int]:
+        """server name -> the highest number of a handshake accepted from it."""
+        rows = self._db.execute(
+            "SELECT server_name, handshake FROM peers WHERE handshake IS NOT NULL"
+        )
+        return dict(rows.fetchall())
+
+    def set_handshake(self, server_name: str, number: int) -> None:
+        """Never lowers it."""
+        self._db.execute(
+            "INSERT INTO peers (server_name, handshake) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET handshake = excluded.handshake"
+            " WHERE handshake IS NULL OR handshake < excluded.handshake",
+            (server_name, number),
+        )
+
+    def reserve_handshakes(self, first_if_none: int, count: int) -> int:
+        """The first of `count` numbers for own handshakes, all of them higher than any that was
+        reserved before; `first_if_none` where none was. Good to use once the transaction is
+        durable."""
+        row = self._db.execute(
+            "SELECT value FROM meta WHERE key = ?", (_NEXT_HANDSHAKE,)
+        ).fetchone()
+        first = first_if_none if row is None else int(row[0])
+        self._db.execute(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+            (_NEXT_HANDSHAKE, first + count),
+        )
+        return first
 
     def _select(self, where: str, *values: object) -> list[PeerRecord]:
         rows = self._db.execute(

@@ -20,6 +20,17 @@ class RoomKind(enum.IntEnum):
     COMPLETE = 1
 
 
+class ClearLinks(enum.IntEnum):
+    """Whether a room may go over links that others can read (dtnode.rooms.permission).
+
+    PERMITTED: until it is encrypted. ALTHOUGH_ENCRYPTED: its user was told what that means.
+    """
+
+    NO = 0
+    PERMITTED = 1
+    ALTHOUGH_ENCRYPTED = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomRecord:
     """anchor: while INVITED, the event id of the invite (or of a public join's parent).
@@ -35,6 +46,7 @@ class RoomRecord:
     note: str | None
     keep_events: int | None = None
     keep_days: int | None = None
+    clear_links: ClearLinks = ClearLinks.NO
 
     @property
     def is_limited(self) -> bool:
@@ -84,9 +96,9 @@ class RoomTable:
             return
         rows = self._db.execute(
             "SELECT room_nid, room_id, version, kind, current_group, anchor, note, keep_events,"
-            " keep_days FROM rooms"
+            " keep_days, clear_links FROM rooms"
         ).fetchall()
-        for nid, room_id, version, kind, group, anchor, note, keep_events, keep_days in rows:
+        for nid, room_id, version, kind, group, anchor, note, events, days, clear_links in rows:
             self._remember(
                 RoomRecord(
                     nid=nid,
@@ -96,8 +108,9 @@ class RoomTable:
                     current_group=group,
                     anchor=anchor,
                     note=note,
-                    keep_events=keep_events,
-                    keep_days=keep_days,
+                    keep_events=events,
+                    keep_days=days,
+                    clear_links=ClearLinks(clear_links),
                 )
             )
         self._loaded = True
@@ -159,6 +172,12 @@ class RoomTable:
         )
         room = replace(self.by_nid(nid), keep_events=keep_events, keep_days=keep_days)
         return self._remember(room)
+
+    def set_clear_links(self, nid: int, clear_links: ClearLinks) -> RoomRecord:
+        self._db.execute(
+            "UPDATE rooms SET clear_links = ? WHERE room_nid = ?", (int(clear_links), nid)
+        )
+        return self._remember(replace(self.by_nid(nid), clear_links=clear_links))
 
     def set_current_group(self, nid: int, group: int) -> None:
         room = self.by_nid(nid)

@@ -122,4 +122,44 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX events_redacted;
     CREATE INDEX events_redacted ON events (room_nid) WHERE redacted = 1;
     """,
+    """
+    -- The auth chains of accepted state events, for the differences that state resolution needs
+    -- (dtnode.store.auth_chains).
+    CREATE TABLE auth_chains (
+        event_nid INTEGER PRIMARY KEY,           -- an event that another names as auth event
+        chain     INTEGER NOT NULL               -- the number of the first event of its chain
+    );
+    CREATE INDEX auth_chains_by_chain ON auth_chains (chain, event_nid);
+    CREATE TABLE auth_links (                    -- an auth event in another chain
+        chain        INTEGER NOT NULL,
+        target_chain INTEGER NOT NULL,
+        event_nid    INTEGER NOT NULL,
+        target_nid   INTEGER NOT NULL,
+        PRIMARY KEY (chain, target_chain, event_nid)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE redactions (target TEXT, event_nid INTEGER,
+        PRIMARY KEY (target, event_nid)) WITHOUT ROWID;
+
+    -- 1: each accepted event of the room with a smaller number is its ancestor; 0: not known
+    ALTER TABLE events ADD COLUMN sees_all INTEGER NOT NULL DEFAULT 0;
+
+    ALTER TABLE rooms ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;      -- events; soft-failed
+    ALTER TABLE rooms ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;      -- ones are accepted
+    ALTER TABLE rooms ADD COLUMN soft_failed INTEGER NOT NULL DEFAULT 0;
+    UPDATE rooms SET (accepted, rejected, soft_failed) = (
+        SELECT count(*) - coalesce(sum(e.rejected), 0), coalesce(sum(e.rejected), 0),
+            coalesce(sum(e.soft_failed), 0)
+        FROM events e WHERE e.room_nid = rooms.room_nid);
+    DROP INDEX events_odd;
+    DROP INDEX events_by_order;                  -- ids are compared where all else is equal
+    CREATE INDEX events_by_order ON events (room_nid, topo, ts);
+
+    -- What of this is made of events judged before is made when the store is opened, in steps.
+    INSERT INTO meta SELECT 'indexed_upto', 0 WHERE EXISTS (SELECT 1 FROM events);
+    """,
+    """
+    ALTER TABLE rooms ADD COLUMN clear_links INTEGER NOT NULL DEFAULT 0;    -- ClearLinks
+    ALTER TABLE peers ADD COLUMN handshake INTEGER;  -- the highest number accepted; NULL: none yet
+    """,
 )

@@ -13,6 +13,7 @@ import dtnode.link
 from dtnode.cli.link import parse_pairs
 from dtnode.config import LinkConfig
 from dtnode.errors import ConfigError
+from dtnode.link_info import CipherPolicy
 from dtnode.matrix.server_names import server_name_from_key
 from dtnode.node.data_folder import DataFolder
 from tests.cli.conftest import Command, FakeNode, InTurn
@@ -57,10 +58,12 @@ def test_add_list_remove(run: Command, folder: DataFolder) -> None:
         "options": {"dial": "[::1]:4000", "bitrate": 1200},
         "peer": BOB_SERVER,
         "accept": "known",
+        "cipher": "sealed",
     }
+    assert added.stderr == ""
     assert [link.id for link in links(folder)] == ["tcp-1", "tcp-2"]
     assert run("link", "list").stdout.splitlines()[1] == (
-        "tcp-1\ttcp\tlisten=127.0.0.1:4000\t\tknown"
+        "tcp-1\ttcp\tlisten=127.0.0.1:4000\t\tknown\tsealed"
     )
     assert json.loads(run("link", "list", "--json").stdout)[1] == json.loads(added.stdout)
     assert run("link", "remove", "tcp-1").exit_code == 0
@@ -80,6 +83,8 @@ def test_add_list_remove(run: Command, folder: DataFolder) -> None:
         ["--dial", "127.0.0.1:1", "--peer", BOB_SERVER, "--accept", "anyone"],
         ["--listen", "127.0.0.1:1", "--bitrate", "0"],
         ["--listen", "127.0.0.1:1", "--accept", "nobody"],
+        ["--listen", "127.0.0.1:1", "--cipher", "rot13"],
+        ["--dial", "127.0.0.1:1", "--peer", BOB_SERVER, "--cipher", "open"],
         ["--listen", "nonsense"],
         ["--dial", "127.0.0.1:99999"],
     ],
@@ -88,6 +93,35 @@ def test_options_that_make_no_sense(run: Command, folder: DataFolder, options: l
     result = run("link", "add", "tcp", *options)
     assert result.exit_code == 2
     assert links(folder) == ()
+
+
+@pytest.mark.parametrize(
+    ("cipher", "words"),
+    [
+        ("clear", ["read what goes over it", "amateur radio", "encryption is forbidden"]),
+        ("open", ["nobody in particular", "read all of it", "one way"]),
+    ],
+)
+def test_a_link_that_others_can_read_comes_with_a_warning(
+    run: Command, folder: DataFolder, cipher: str, words: list[str]
+) -> None:
+    result = run("link", "add", "tcp", "--listen", ":4000", "--cipher", cipher)
+    assert (result.exit_code, result.stdout) == (0, "tcp-1\n")
+    for word in (*words, "Warning: ", "dtnode room permit ROOM --clear-links yes"):
+        assert word in result.stderr
+    assert links(folder)[0].cipher is CipherPolicy(cipher)
+    assert run("link", "list").stdout.endswith(f"\tknown\t{cipher}\n")
+    assert json.loads(run("link", "list", "--json").stdout)[0]["cipher"] == cipher
+    plugin = run("link", "add", "pigeon", "--cipher", cipher, "--loft", "north")
+    assert "Warning: " in plugin.stderr
+    assert links(folder)[1].cipher is CipherPolicy(cipher)
+    assert links(folder)[1].options == {"loft": "north"}
+
+
+def test_the_same_way_with_another_cipher_is_another_link(run: Command, folder: DataFolder) -> None:
+    run("link", "add", "tcp", "--dial", "127.0.0.1:4000")
+    assert run("link", "add", "tcp", "--dial", "127.0.0.1:4000", "--cipher", "clear").exit_code == 0
+    assert [link.id for link in links(folder)] == ["tcp-1", "tcp-2"]
 
 
 def test_a_node_does_not_dial_itself(run: Command, folder: DataFolder) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dtnode.store import PeerRecord, RoomKind, Store
+from dtnode.store import ClearLinks, PeerRecord, RoomKind, Store
 from dtnode.store.lru import Lru
 from dtnode.store.peers import MAX_FRONTIER, MAX_MERELY_MET
 from dtnode.store.rooms import CardRecord
@@ -44,6 +44,16 @@ def test_rooms_change_and_come_back() -> None:
         assert store.rooms.by_nid(found.nid) == found
         store.rooms._forget()
     assert store.rooms.get("!other:b") is None
+
+
+def test_permissions_come_back() -> None:
+    store = Store(None)
+    room = add_room(store)
+    assert room.clear_links is ClearLinks.NO
+    for permission in ClearLinks:
+        assert store.rooms.set_clear_links(room.nid, permission).clear_links is permission
+        store.rooms._forget()
+        assert store.rooms.by_nid(room.nid).clear_links is permission
 
 
 def test_edges_survive_and_roll_back() -> None:
@@ -126,6 +136,40 @@ def test_strangers_who_were_met_are_bounded() -> None:
     assert names[:3] == ["added", "blocked", "named"]
     assert len(names) == 3 + MAX_MERELY_MET
     assert names[3] == "stranger 0020"
+
+
+def test_numbers_of_handshakes_only_grow() -> None:
+    store = Store(None)
+    assert store.peers.handshakes() == {}
+    store.peers.set_handshake("b", 5)  # somebody who was never met
+    store.peers.contacted("c", 1)
+    store.peers.set_handshake("c", 2**62)
+    store.peers.set_handshake("b", 4)
+    store.peers.contacted("d", 2)
+    assert store.peers.handshakes() == {"b": 5, "c": 2**62}
+    store.peers.put(PeerRecord(server_name="b", name="Bob"))  # what is known of it changes
+    store.peers.contacted("b", 3)
+    assert store.peers.handshakes()["b"] == 5
+    store.peers.set_handshake("b", 6)
+    assert store.peers.handshakes()["b"] == 6
+    assert [peer.name for peer in store.peers.all()] == ["Bob", None, None]
+
+
+def test_own_handshakes_are_numbered_once() -> None:
+    store = Store(None)
+    with store.transaction():
+        assert store.peers.reserve_handshakes(1000, 16) == 1000
+    assert store.peers.reserve_handshakes(5, 1) == 1016
+    assert store.peers.reserve_handshakes(9999, 3) == 1017
+
+    def fail() -> None:
+        with store.transaction():
+            assert store.peers.reserve_handshakes(0, 100) == 1020
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.peers.reserve_handshakes(0, 1) == 1020  # nobody has used those
 
 
 def test_frontiers_keep_the_newest() -> None:

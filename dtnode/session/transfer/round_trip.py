@@ -1,0 +1,113 @@
+"""Until when an answer is awaited: measured round trips, and growing intervals in silence.
+
+Called by datagram.py only. The estimate is that of TCP (RFC 6298); answers to repeated frames are
+not measured (Karn), for they may answer an earlier one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dtnode.session.transfer.sending import Packet
+from dtnode.session.transfer.timing import Timing
+
+MAX_BACKOFF: Final = 16
+"""Doublings: 2**16 of the shortest interval is beyond any cap."""
+
+
+class RoundTrip:
+    """The one retransmission timer of a session's sending half; all times in seconds."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._free_at = 0.0
+        self._smoothed_s: float | None = None
+        self._variation_s = 0.0
+        self._timeouts = 0
+        self._backoff = 0
+        self._probe_turn: int | None = None
+        self._sent_at: dict[int, float] = {}
+        self.overdue_at: float | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """A probe is out and unanswered: nothing else is sent."""
+        return self._timeouts > 0
+
+    @property
+    def wait_s(self) -> float:
+        wait_s = self._timing.answer_s
+        if self._smoothed_s is not None:
+            measured_s = self._smoothed_s + 4 * self._variation_s + self._timing.grace_s
+            # Full duplex starts from a guess, which measuring may lower; half duplex from facts.
+            wait_s = max(measured_s, wait_s if self._timing.half_duplex else self._floor_s)
+        return min(wait_s * 2.0**self._backoff, self._timing.max_probe_s)
+
+    @property
+    def _floor_s(self) -> float:
+        return self._timing.ack_delay_s + 2 * self._timing.frame_s + 0.02
+
+    def on_sent(self, frame: bytes, packet: Packet | None, now: float, *, begins: bool) -> None:
+        """A frame goes to the link, which may still be busy with earlier ones."""
+        if begins and self._timing.half_duplex and self._free_at < now:
+            self._free_at = now + self._timing.info.turnaround_s
+        self._free_at = max(self._free_at, now) + self._timing.airtime_s(len(frame))
+        if packet is None:
+            return
+        if packet.turn == packet.first_turn:
+            self._sent_at[packet.number] = self._free_at
+        else:
+            self._sent_at.pop(packet.number, None)
+            if self.is_silent:
+                self._probe_turn = packet.turn
+        if self.overdue_at is None or self._timing.half_duplex or self.is_silent:
+            self.overdue_at = self._free_at + self.wait_s
+
+    def on_probe(self) -> None:
+        """The answer is overdue."""
+        self._timeouts += 1
+        self._backoff = min(self._backoff + 1, MAX_BACKOFF)
+
+    def on_ack(self, news: list[Packet], now: float) -> int | None:
+        """The peer answered. The turn of the probe that it answered, if it was one."""
+        sent = [
+            self._sent_at.pop(packet.number) for packet in news if packet.number in self._sent_at
+        ]
+        if self._timeouts:
+            self._backoff = min(self._backoff, 1)
+        else:
+            self._backoff = 0
+            if sent:
+                self._measure(max(0.0, now - max(sent)))
+        self._timeouts = 0
+        answered, self._probe_turn = self._probe_turn, None
+        if self._timing.half_duplex:
+            self.overdue_at = None
+        elif news:
+            self.overdue_at = max(now, self._free_at) + self.wait_s
+        return answered
+
+    def put_off(self, until: float, *, over: bool) -> None:
+        """Half duplex: the peer is speaking, so its answer may still come; or it has spoken, and
+        this end's turn comes whether it answered or not."""
+        if self.overdue_at is not None:
+            self.overdue_at = until if over else max(self.overdue_at, until)
+
+    def hurry(self, now: float) -> None:
+        if self.overdue_at is not None:
+            self.overdue_at = min(self.overdue_at, now)
+            self._backoff = 0
+
+    def stop(self) -> None:
+        """Nothing is unacknowledged."""
+        self.overdue_at = None
+        self._timeouts = 0
+        self._probe_turn = None
+        self._sent_at.clear()
+
+    def _measure(self, sample_s: float) -> None:
+        if self._smoothed_s is None:
+            self._smoothed_s, self._variation_s = sample_s, sample_s / 2
+            return
+        self._variation_s += (abs(self._smoothed_s - sample_s) - self._variation_s) / 4
+        self._smoothed_s += (sample_s - self._smoothed_s) / 8
