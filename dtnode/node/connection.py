@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -17,8 +16,12 @@ import trio
 from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
 from dtnode.matrix.pdu import Pdu
+from dtnode.node.link_pump import LinkPump
+from dtnode.node.link_time import LinkTime
 from dtnode.node.peer_log import log_refused, one_line
 from dtnode.node.peer_work import PeerView, PeerWork
+from dtnode.node.trace import Tally, Trace
+from dtnode.node.trace_text import frame_text, message_text
 from dtnode.node.traffic import Traffic
 from dtnode.node.worker import News, StoreWorker
 from dtnode.session import (
@@ -28,21 +31,18 @@ from dtnode.session import (
     SessionClosed,
     SessionState,
 )
-from dtnode.session.link_session import MAX_QUEUED_BYTES
+from dtnode.session.transfer.packing import MAX_QUEUED_BYTES
 from dtnode.sync import PeerSync
 from dtnode.sync import effects as fx
 from dtnode.wire.limits import MAX_MESSAGE_BYTES
-from dtnode.wire.messages import CardKind, Events, Message, RoomCard
+from dtnode.wire.messages import CardKind, Events, JoinRequest, Message, RoomCard
+from dtnode.wire.packed import LinkMessage
+from dtnode.wire.packing import PackedMessage, PduMessage
 
-_INBOX_FRAMES = 32  # read ahead of the store; then the link itself pushes back
-_WRITE_BYTES = 65_536  # handed to the link at a time, so that urgent frames needn't wait long
 _BUSY_BYTES = 1 << 20  # queued beyond this, overdue answers are the link's fault, not the peer's
 _MAX_BACKLOG_BYTES = MAX_QUEUED_BYTES - MAX_MESSAGE_BYTES  # there is always room for one more
 _MAX_BACKLOG_MESSAGES = 20_000  # of any size: a few MB; honest queues have hundreds
-_STALL_S = 180.0  # for one frame, beyond its airtime: the link, or the peer, takes nothing any more
 _MAX_NEWS = 1_000  # commits not yet looked at; a store that commits that fast is looked at anew
-_REST_S = 5.0  # for what had come before a link broke
-_FAREWELL_S, _FAREWELL_STEP_S = 2.0, 0.01  # for the last frames of a session that ends
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Connection:
         session: LinkSession,
         worker: StoreWorker,
         work_for: Callable[[str], PeerWork],
+        trace: Trace,
         registry: Registry,
         welcome: Callable[[str], bool],
     ) -> None:
@@ -81,9 +82,12 @@ class Connection:
         self.welcome = welcome
         self.peer: str | None = None
         self.traffic = Traffic()
+        self.tally = Tally()
+        self.clock_offset_s: int | None = None
         self.close_reason: str | None = None
         self.on_proved: Callable[[], object] = lambda: None
         self._link = link
+        self._trace = trace
         self._session = session
         self._worker = worker
         self._work_for = work_for
@@ -99,10 +103,14 @@ class Connection:
         self._backlog_messages = 0
         self._requests: list[str] = []
         self._joins: list[tuple[str, Pdu]] = []
-        self._inbox_send, self._inbox = trio.open_memory_channel[bytes | None](_INBOX_FRAMES)
-        self._writable = trio.Event()
-        self._ended = False
-        self._writing = False
+        self._time = LinkTime(link.info, session)
+        self._pump = LinkPump(
+            link,
+            session,
+            on_frame=self._count_frame,
+            on_end=self._ended,
+            on_drained=self._drained,
+        )
 
     # --- from the node, in the Trio thread
 
@@ -121,37 +129,32 @@ class Connection:
             self._news.clear()
             self._missed_news = True
         self._news.append(news)
-        self._poke()
+        self._pump.poke()
 
     def probe(self) -> None:
         """The peer has come over another link: see whether it is still there on this one."""
         self._probe_wanted = True
-        self._poke()
+        self._pump.poke()
 
     def activate(self) -> None:
         """The link that was used with this peer is gone: use this one."""
         self._active = True
-        self._poke()
+        self._pump.poke()
 
     def request_card(self, room_id: str) -> None:
         """Ask the peer for the card of a room to join or knock at."""
         self._requests.append(room_id)
-        self._poke()
+        self._pump.poke()
 
     def request_join(self, room_id: str, pdu: Pdu) -> None:
         """Have the peer sign an own join."""
         self._joins.append((room_id, pdu))
-        self._poke()
+        self._pump.poke()
 
     def close(self, reason: str) -> None:
         self.close_reason = self.close_reason or reason
         self._session.close(reason)
-        self._poke()
-
-    def _poke(self) -> None:
-        # Where it doesn't fit, the main loop is awake anyway, or gone.
-        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            self._inbox_send.send_nowait(None)
+        self._pump.poke()
 
     # --- the tasks
 
@@ -159,7 +162,7 @@ class Connection:
         """Until the link, the peer or the node ends it. Never raises for what a peer does."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read)
+                nursery.start_soon(self._pump.read)
                 nursery.start_soon(self._write, nursery.cancel_scope)
                 try:
                     await self._main()
@@ -169,12 +172,18 @@ class Connection:
                     self._end(f"this node's own fault: {exc}")
                 except StoreError as exc:
                     self._end(f"the store failed: {exc}")
-                await self._farewell()
+                await self._pump.farewell()
                 nursery.cancel_scope.cancel()
         finally:
             self._registry.closed(self)
-            with trio.move_on_after(_FAREWELL_S, shield=True):
-                await self._link.aclose()
+            await self._pump.close()
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        try:
+            await self._pump.write(scope)
+        except RemoteProtocolError as exc:  # the handshake took too long
+            self._refused(exc)
+            scope.cancel()
 
     def _refused(self, exc: RemoteProtocolError) -> None:
         """The peer broke a rule. Of strangers dtnode.node.links tells, as far as is bearable."""
@@ -192,110 +201,85 @@ class Connection:
         self.close_reason = self.close_reason or reason
         self._session.close(reason)
 
-    async def _read(self) -> None:
-        try:
-            while True:
-                frame = await self._link.receive()
-                self.traffic.counted(len(frame), incoming=True)
-                await self._inbox_send.send(frame)
-        except trio.EndOfChannel:
-            unproved = ", and proved no name: is this node added there?" if not self.peer else ""
-            self.close_reason = self.close_reason or f"the other end closed the link{unproved}"
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self.close_reason = self.close_reason or f"the link broke: {exc}"
-        self._ended = True
-        self._inbox_send.close()
+    def _ended(self, reason: str) -> None:
+        unproved = "" if self.peer else ", and proved no name: is this node added there?"
+        self.close_reason = self.close_reason or reason + unproved
 
-    async def _write(self, scope: trio.CancelScope) -> None:
-        try:
-            while True:
-                self._writing = False
-                await self._writable.wait()
-                self._writable, self._writing = trio.Event(), True
-                sent = False
-                while frames := self._session.frames_to_send(trio.current_time(), _WRITE_BYTES):
-                    for frame in frames:
-                        await self._send(frame)
-                    sent = True
-                self._backlog_messages = 0
-                if sent:  # timers were left alone meanwhile
-                    self._poke()
-        except RemoteProtocolError as exc:  # the handshake took too long
-            self._refused(exc)
-            scope.cancel()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self.close_reason = self.close_reason or f"the link broke: {exc}"
-            scope.deadline = trio.current_time() + _REST_S
+    def _drained(self) -> None:
+        self._backlog_messages = 0
 
-    async def _send(self, frame: bytes) -> None:
-        """BrokenResourceError: also where the link takes nothing for minutes."""
-        bitrate_bps = self._link.info.bitrate_bps
-        patience_s = _STALL_S + (8 * len(frame) / bitrate_bps if bitrate_bps else 0.0)
-        with trio.move_on_after(patience_s) as patience:
-            await self._link.send(frame)
-        if patience.cancelled_caught:
-            raise trio.BrokenResourceError(f"it took nothing for {patience_s:.0f} s")
-        self.traffic.counted(len(frame), incoming=False)
+    def _count_frame(self, frame: bytes, incoming: bool) -> None:
+        self.traffic.counted(len(frame), incoming=incoming)
+        if self._trace.is_watched:
+            text = frame_text(frame, self._link.info)
+            self._trace.add(self.link_id, self.peer, "frame", len(frame), text, incoming=incoming)
 
-    async def _farewell(self) -> None:
-        """The last frames (a Bye), if the link still takes them."""
-        if self._ended:
-            return
-        with trio.move_on_after(_FAREWELL_S):
-            self._writable.set()
-            while self._writing or self._writable.is_set():
-                await trio.sleep(_FAREWELL_STEP_S)
+    def _count_message(self, message: LinkMessage, size_bytes: int, *, incoming: bool) -> None:
+        self.tally.add(type(message).__name__, size_bytes, incoming=incoming)
+        if self._trace.is_watched:
+            text = message_text(message)
+            self._trace.add(self.link_id, self.peer, "message", size_bytes, text, incoming=incoming)
 
     async def _main(self) -> None:
         self._session.start(trio.current_time())
-        self._writable.set()
+        self._pump.flush()
         while self._session.state is not SessionState.CLOSED:
-            frame = await self._next_input()
-            if self._ended and frame is None and self._inbox.statistics().current_buffer_used == 0:
+            frame = await self._pump.next_input(self._wake_at())
+            if frame is None and self._pump.is_over:
                 return
-            now = trio.current_time()
             if frame is not None:
-                await self._on_frame(frame, now)
+                await self._on_frame(frame)
+            now = self._now()
             await self._on_news(now)
             await self._on_timers(now)
-            self._writable.set()
-
-    async def _next_input(self) -> bytes | None:
-        with trio.move_on_at(self._wake_at()):
-            try:
-                return await self._inbox.receive()
-            except trio.EndOfChannel:
-                return None
-        return None
+            self._pump.flush()
 
     def _wake_at(self) -> float:
-        # While the writer is at work, it looks at the session's timers itself when it is done.
-        wakes = [None if self._writing else self._session.next_wake_at()]
+        wakes = [None if self._pump.is_writing else self._session.next_wake_at()]
         if self._sync is not None and self._session.queued_bytes < _BUSY_BYTES:
-            wakes.append(self._sync.next_wake_at())
+            wakes.append(self._time.back(self._sync.next_wake_at(), trio.current_time()))
         return min((at for at in wakes if at is not None), default=float("inf"))
+
+    def _now(self) -> float:
+        return self._time.at(trio.current_time())
 
     # --- inputs
 
-    async def _on_frame(self, frame: bytes, now: float) -> None:
+    async def _on_frame(self, frame: bytes) -> None:
         if self._sync is not None:
-            self._sync.heard(now)
-        for event in self._session.receive_frame(frame, now):
+            self._sync.heard(self._now())
+        for event in self._session.receive_frame(frame, trio.current_time()):
             match event:
-                case PeerAuthenticated(server_name=peer):
+                case PeerAuthenticated(server_name=peer, clock_offset_s=offset_s):
+                    self.clock_offset_s = offset_s
                     await self._on_authenticated(peer)
-                case MessageReceived(message=message):
-                    assert self._sync is not None, "messages come after authentication"
-                    await self._perform(self._sync.receive(message, now))
+                case MessageReceived(message=message, size_bytes=size_bytes):
+                    self._count_message(message, size_bytes, incoming=True)
+                    await self._on_message(message)
                 case SessionClosed(reason=reason):
                     self.close_reason = f"the peer closed: {reason}"
 
+    async def _on_message(self, message: LinkMessage) -> None:
+        sync, work = self._sync, self._work
+        assert sync is not None, "messages come after authentication"
+        assert work is not None
+        if isinstance(message, PackedMessage):
+            packed = message
+            await self._perform(
+                sync.receive(await self._worker.run(lambda: work.unpack(packed)), self._now())
+            )
+        else:
+            await self._perform(sync.receive(message, self._now()))
+
     async def _on_authenticated(self, peer: str) -> None:
+        if self.peer is not None:  # another session, on a link without connections
+            self._registry.closed(self)
         self.peer = peer
         self.on_proved()
+        self._contacted = False
         self._sync = PeerSync(peer=peer, info=self._link.info)
         self._work = self._work_for(peer)
-        self._sync.start((), (), trio.current_time())
+        self._sync.start((), (), self._now())
         self._active = self._registry.authenticated(self)
         logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)
         if self._active:
@@ -311,7 +295,7 @@ class Connection:
     async def _apply(self, view: PeerView) -> None:
         """Tells the peer what it is owed; what was told already is not told again."""
         assert self._sync is not None
-        now = trio.current_time()
+        now = self._now()
         self._told = view.shared
         effects: list[fx.Effect] = []
         for room_id, event_ids in view.offers.items():
@@ -340,7 +324,7 @@ class Connection:
         self._requests.clear()
         for room_id, pdu in self._joins:
             await self._perform(
-                self._sync.request_join(room_id, pdu.event_id, pdu.canonical(), now)
+                self._sync.request_join(_join_request(room_id, pdu), now)
             )
         self._joins.clear()
         while self._news:
@@ -376,7 +360,7 @@ class Connection:
         todo = deque(effects)
         while todo and self._session.state is SessionState.AUTHENTICATED:
             todo.extend(await self._perform_one(todo.popleft()))
-            self._writable.set()
+            self._pump.flush()
 
     async def _perform_one(self, effect: fx.Effect) -> list[fx.Effect]:
         sync, work, run = self._sync, self._work, self._worker.run
@@ -384,10 +368,10 @@ class Connection:
         assert work is not None
         match effect:
             case fx.Send(message=message):
-                self._queue(message)
+                await self._queue(message)
             case fx.TellTips(room_id=room_id, reply=reply):
                 tips = await run(lambda: work.tips(room_id, reply))
-                return [] if tips is None else sync.tips_known(tips, trio.current_time())
+                return [] if tips is None else sync.tips_known(tips, self._now())
             case fx.Compare(tips=theirs):
                 found = await run(lambda: work.compare(theirs))
                 return sync.compared(found.room_id, found.to_send, cut=found.cut)
@@ -401,14 +385,14 @@ class Connection:
                 return sync.served(want, ids, not_here)
             case fx.Load():
                 version, pdus = await run(lambda: work.load(effect))
-                return sync.loaded(effect, version, pdus, trio.current_time())
+                return sync.loaded(effect, version, pdus, self._now())
             case fx.TakeCard(card=card):
                 return await self._take_card(card)
             case fx.OweCards():
-                return sync.owe_cards(await run(work.cards), trio.current_time())
+                return sync.owe_cards(await run(work.cards), self._now())
             case fx.MakePublicCard(room_id=room_id):
                 card_made = await run(lambda: work.public_card(room_id))
-                return sync.public_card_made(room_id, card_made, trio.current_time())
+                return sync.public_card_made(room_id, card_made, self._now())
             case fx.CoSign(request=request):
                 signed, reason = await run(lambda: work.co_sign(request))
                 return sync.co_signed(request, signed, reason)
@@ -428,7 +412,7 @@ class Connection:
                 self._end(reason)
         return []
 
-    def _queue(self, message: Message) -> None:
+    async def _queue(self, message: Message) -> None:
         """LimitError: the peer has this node say more than it takes."""
         self._backlog_messages += 1
         if (
@@ -438,7 +422,18 @@ class Connection:
             raise LimitError(
                 f"{self._session.queued_bytes} bytes wait for the peer, which doesn't take them"
             )
-        self._session.send(message)
+        if isinstance(message, PduMessage):
+            await self._queue_packed(message)
+        else:
+            self._count_message(message, self._session.send(message), incoming=False)
+
+    async def _queue_packed(self, message: PduMessage) -> None:
+        work, to_pack = self._work, message
+        assert work is not None
+        packed = await self._worker.run(lambda: work.pack(to_pack))
+        if self._session.state is not SessionState.AUTHENTICATED:
+            return  # closed meanwhile
+        self._count_message(packed, self._session.send(packed), incoming=False)
         if isinstance(message, Events):
             self.traffic.events_out += len(message.pdus)
 
@@ -453,7 +448,7 @@ class Connection:
             )
         if card.kind is CardKind.PUBLIC:  # one for each request; of the others a liar has many
             self._registry.card_taken()
-        now = trio.current_time()
+        now = self._now()
         return self._sync.card_taken(card, missing, have, now, refused=refused is not None)
 
     async def _ingest(self, effect: fx.Ingest) -> list[fx.Effect]:
@@ -483,7 +478,17 @@ class Connection:
             refused=done.refused,
             judged=done.judged,
             dropped=done.dropped,
+            unread=done.unread,
             have=done.have,
-            now=trio.current_time(),
+            now=self._now(),
             released=done.released,
         )
+
+
+def _join_request(room_id: str, pdu: Pdu) -> JoinRequest:
+    return JoinRequest(
+        room_id=room_id,
+        room_version=pdu.version.identifier,
+        event_id=pdu.event_id,
+        pdu=pdu.canonical(),
+    )

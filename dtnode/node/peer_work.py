@@ -8,16 +8,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from dtnode.errors import PduError
 from dtnode.matrix.pdu import Pdu
 from dtnode.node.card_sizes import fitting
 from dtnode.rooms import Outcome, Rooms, Verdict
 from dtnode.rooms.gaps import GapKind
+from dtnode.rooms.known_events import RoomEvents
 from dtnode.rooms.sharing import Comparison
 from dtnode.store import RoomKind, RoomRecord
 from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
+from dtnode.wire.packing import PackedMessage, Packer, PduMessage
+from dtnode.wire.pdus import KnownEvents, NothingKnown, TextCoder
 from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned, RoomCard, Tips, Want
 
 logger = logging.getLogger(__name__)
@@ -50,10 +54,12 @@ class PeerView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:
     """outcomes: of the events, for the log. known: whether the peer may learn that this node has
-    the room. altered: ids of those whose content is not what their hash says. See PeerSync.ingested
+    the room. unread: places in the batch of events that could not be unpacked, or are no valid ones
+    as unpacked. altered: ids of those whose content is not what their hash says. See PeerSync.ingested
     for the rest."""
 
     outcomes: tuple[Outcome, ...]
+    unread: tuple[int, ...]
     event_ids: tuple[str, ...]
     missing: tuple[str, ...]
     gaps: tuple[str, ...]
@@ -73,15 +79,31 @@ class Ingested:
 
 
 class PeerWork:
-    def __init__(self, rooms: Rooms, peer: str) -> None:
+    """handshake: number of the one that began this session, to be kept; None: this end's own.
+    text_model: whether texts are sent shortened by it."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        peer: str,
+        *,
+        handshake: int | None,
+        text_coder: TextCoder,
+        text_model: bool,
+    ) -> None:
         self._rooms = rooms
         self._peer = peer
+        self._handshake = handshake
+        self._packer = Packer(text_coder, used=text_model)
         self._proved: set[str] = set()  # rooms of this node that the peer showed to be in
         self._too_large: set[str] = set()  # events whose cards the log speaks of already
 
     def contact(self) -> PeerView:
         """At the start of a contact."""
-        self._rooms.store.peers.contacted(self._peer, self._rooms.clock.now_ms())
+        peers = self._rooms.store.peers
+        peers.contacted(self._peer, self._rooms.clock.now_ms())
+        if self._handshake is not None:
+            peers.set_handshake(self._peer, self._handshake)
         return self.view(None)
 
     def view(self, told: frozenset[str] | None) -> PeerView:
@@ -106,6 +128,24 @@ class PeerWork:
             if told is not None
             else tuple(pull for room in shared for pull in self._pulls(room)),
         )
+
+    # --- what goes over the link
+
+    def pack(self, message: PduMessage) -> PackedMessage:
+        return self._packer.pack(message, self._known_events(message.room_id))
+
+    def unpack(self, message: PackedMessage) -> PduMessage:
+        """RemoteProtocolError: the session must end."""
+        return self._packer.unpack(message, self._known_events(message.room_id))
+
+    def _known_events(self, room_id: str) -> KnownEvents:
+        """Both ends may count on what the other holds of a room that both have a part in."""
+        room = self._rooms.room(room_id)
+        if room is None or not (self._had_part(room) or self._is_expected(room)):
+            return NothingKnown()
+        return RoomEvents(self._rooms.store, room)
+
+    # --- rooms
 
     def _pulls(self, room: RoomRecord) -> list[Pull]:
         """Gaps of a room: parents of held events, and whole copies of what is here redacted. The
@@ -157,6 +197,7 @@ class PeerWork:
             missing, gaps = self._missing_of(outcomes), self._missing(room)
         return Ingested(
             outcomes=(*outcomes, *received.released),
+            unread=_unread(ingest, outcomes),
             event_ids=tuple(o.event_id for o in outcomes if o.event_id is not None),
             missing=missing,
             gaps=gaps,
@@ -310,3 +351,14 @@ class PeerWork:
 
     def told(self, event_id: str) -> None:
         self._rooms.sharing.told(self._peer, event_id)
+
+
+def _unread(ingest: Ingest, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    """A signature that fails is the codec's acceptance check failing, or the sender is no good:
+    that it shows by the next form."""
+    unread = set(ingest.unread)
+    places = (place for place in count() if place not in ingest.unread)
+    for place, outcome in zip(places, outcomes, strict=False):
+        if outcome.verdict is Verdict.DROPPED:
+            unread.add(place)
+    return tuple(sorted(unread))

@@ -4,10 +4,12 @@
 is dtnode.sync's business.
 """
 
+from dtnode.session.contacts import Contacts
 from dtnode.session.events import MessageReceived, PeerAuthenticated, SessionClosed, SessionEvent
 from dtnode.session.link_session import LinkSession, SessionState
 
 __all__ = [
+    "Contacts",
     "LinkSession",
     "MessageReceived",
     "PeerAuthenticated",

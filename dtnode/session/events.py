@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dtnode.wire.messages import Message
+from dtnode.wire.packed import LinkMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAuthenticated:
-    """The peer proved the key of `server_name`; messages can be sent from now on."""
+    """The peer proved the key of `server_name`; messages can be sent from now on.
+
+    On a link without connections it may come again, for another session with this or another peer:
+    whatever the one before carried and wasn't answered is lost. clock_offset_s: how far the peer's
+    wall clock is ahead of this node's.
+    """
 
     server_name: str
+    clock_offset_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageReceived:
-    """A whole message of the authenticated peer; on an unreliable link possibly a second time."""
+    """A message of the authenticated peer; each comes once, in the order they were sent.
+    size_bytes: as encoded, before it was sealed and cut up."""
 
-    message: Message
+    message: LinkMessage
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

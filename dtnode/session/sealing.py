@@ -19,6 +19,7 @@ be, they are only let go.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final, Protocol
@@ -173,6 +174,10 @@ class FrameOpener:
         self.forgeries = 0
 
     @property
+    def has_opened(self) -> bool:
+        return self._highest >= 0
+
+    @property
     def worn_out(self) -> bool:
         """MAX_FORGERIES wrong tags came: nothing is opened any more, a new handshake is needed."""
         return self.forgeries >= MAX_FORGERIES
@@ -214,14 +219,34 @@ class FrameOpener:
         self._epochs.forget_before(max(0, counter - WINDOW_FRAMES + 1))
 
 
-def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) -> TransferKeys:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKeys(TransferKeys):
+    """A session's four keys, with what its end needs beside the transfer."""
+
+    data_sealer: FrameSealer
+    data_opener: FrameOpener
+    ack_sealer: FrameSealer
+    ack_opener: FrameOpener
+
+    @property
+    def have_opened(self) -> bool:
+        """Whether anything of the peer's was opened: it has the keys too."""
+        return self.data_opener.has_opened or self.ack_opener.has_opened
+
+    def erase(self) -> None:
+        """Forget them all; nothing is sealed or opened afterwards."""
+        for end in (self.data_sealer, self.data_opener, self.ack_sealer, self.ack_opener):
+            end.erase()
+
+
+def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) -> SessionKeys:
     """One end's sealers and openers, from the handshake's two keys (32 bytes each).
 
     Frames and acknowledgements count apart, so they have keys apart. The policy is part of every
     key: ends that disagree on it understand nothing, and a clear frame is never taken for a sealed
     one.
     """
-    return TransferKeys(
+    return SessionKeys(
         data_sealer=FrameSealer(_purpose(send_key, b"data", policy), policy),
         data_opener=FrameOpener(_purpose(receive_key, b"data", policy), policy),
         ack_sealer=FrameSealer(_purpose(send_key, b"ack", policy), policy),

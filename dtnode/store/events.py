@@ -159,6 +159,19 @@ class Events:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def ids_starting(self, room_nid: int, text: str) -> list[str]:
+        """Ids of the room's events that start with `text` (ASCII): three at most."""
+        rows = self._db.execute(
+            "SELECT event_id FROM events WHERE event_id >= ? AND event_id < ? AND room_nid = ?"
+            " LIMIT 3",
+            (text, text + "\x7f", room_nid),
+        )
+        found = [row[0] for row in rows.fetchall()]
+        for event_id, event in self._pending.items():
+            if event_id.startswith(text) and event.room_nid == room_nid and event_id not in found:
+                found.append(event_id)
+        return found
+
     def has(self, event_id: str) -> bool:
         return self.nid_of(event_id) is not None
 

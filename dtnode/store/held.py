@@ -84,6 +84,15 @@ class Held:
         row = self._db.execute("SELECT 1 FROM held WHERE event_id = ?", (event_id,)).fetchone()
         return row is not None
 
+    def ids_starting(self, room_nid: int, text: str) -> list[str]:
+        """Ids of the room's held events that start with `text` (ASCII): three at most."""
+        rows = self._db.execute(
+            "SELECT event_id FROM held WHERE event_id >= ? AND event_id < ? AND room_nid = ?"
+            " LIMIT 3",
+            (text, text + "\x7f", room_nid),
+        )
+        return [row[0] for row in rows.fetchall()]
+
     def of_room(self, room_nid: int, *, source: str | None = None) -> list[HeldEvent]:
         """In order of arrival; only those that came from `source` if given."""
         if source is None:

@@ -85,14 +85,13 @@ class Peers:
             (server_name, number),
         )
 
-    def reserve_handshakes(self, first_if_none: int, count: int) -> int:
+    def reserve_handshakes(self, at_least: int, count: int) -> int:
         """The first of `count` numbers for own handshakes, all of them higher than any that was
-        reserved before; `first_if_none` where none was. Good to use once the transaction is
-        durable."""
+        reserved before, and not below `at_least`. Good to use once the transaction is durable."""
         row = self._db.execute(
             "SELECT value FROM meta WHERE key = ?", (_NEXT_HANDSHAKE,)
         ).fetchone()
-        first = first_if_none if row is None else int(row[0])
+        first = at_least if row is None else max(int(row[0]), at_least)
         self._db.execute(
             "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
             (_NEXT_HANDSHAKE, first + count),

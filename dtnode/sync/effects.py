@@ -56,7 +56,6 @@ class Ingest:
     room_version: str
     pdus: tuple[bytes, ...]
     more: bool
-    form: Form = Form.COMPACT
     unread: tuple[int, ...] = ()
 
 

@@ -33,10 +33,8 @@ class Joins:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def ask(self, room_id: str, event_id: str, pdu: bytes, due: float) -> JoinRequest:
-        request = JoinRequest(room_id=room_id, event_id=event_id, pdu=pdu)
-        self._asked[event_id] = _Asked(request, due)
-        return request
+    def ask(self, request: JoinRequest, due: float) -> None:
+        self._asked[request.event_id] = _Asked(request, due)
 
     def answered(self, event_id: str) -> bool:
         """Whether an answer was waited for."""
@@ -65,7 +63,12 @@ class Joins:
     ) -> JoinSigned | JoinRefused:
         """The answer to the peer's request. LimitError: a flood."""
         if signed is not None:
-            return JoinSigned(room_id=request.room_id, event_id=request.event_id, pdu=signed)
+            return JoinSigned(
+                room_id=request.room_id,
+                room_version=request.room_version,
+                event_id=request.event_id,
+                pdu=signed,
+            )
         self._refused += 1
         if self._refused > MAX_REFUSED:
             raise LimitError(f"{self._refused} joins were no good")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dtnode.sync.timing import MAX_ATTEMPTS, MAX_IN_FLIGHT, retry_at
-from dtnode.wire.limits import MAX_BATCH_NUMBER
+from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_PDUS_BYTES
 from dtnode.wire.messages import Ack, Events, Form
 
 MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
@@ -62,11 +62,23 @@ def packed_bytes(pdu: bytes, form: Form = Form.COMPACT) -> int:
     return len(pdu) if form is Form.RAW else max(_LEAST_PACKED_BYTES, len(pdu) - _COMPUTED_BYTES)
 
 
+def fitting(pdus: Iterable[bytes], form: Form, batch_bytes: int) -> tuple[int, int]:
+    """How many of `pdus` go into one batch, and about what they take: one at least."""
+    taken = size = json_bytes = 0
+    for pdu in pdus:
+        more = packed_bytes(pdu, form)
+        json_bytes += len(pdu)
+        if taken and (size + more > batch_bytes or json_bytes > MAX_PDUS_BYTES):
+            break
+        taken, size = taken + 1, size + more
+    return taken, size
+
+
 class Outbox:
     def __init__(self) -> None:
         self._rooms: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self._queued = 0
-        self._next_batch = 1
+        self._next_batch = 0
         self.in_flight: dict[int, InFlight] = {}
         self.overflowed: set[str] = set()
         self._unread: dict[str, tuple[str, Form]] = {}
@@ -77,7 +89,9 @@ class Outbox:
     def new_batch(self) -> int:
         """A number for the next batch."""
         batch = self._next_batch
-        self._next_batch = batch + 1 if batch < MAX_BATCH_NUMBER else 1
+        while batch in self.in_flight:
+            batch = batch + 1 if batch < MAX_BATCH_NUMBER else 0
+        self._next_batch = batch + 1 if batch < MAX_BATCH_NUMBER else 0
         return batch
 
     @property

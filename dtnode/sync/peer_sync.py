@@ -39,7 +39,7 @@ from dtnode.sync.effects import (
 )
 from dtnode.sync.joins import Joins
 from dtnode.sync.liveness import Liveness
-from dtnode.sync.outbox import InFlight, Outbox, packed_bytes
+from dtnode.sync.outbox import InFlight, Outbox, fitting
 from dtnode.sync.timing import (
     MAX_ATTEMPTS,
     airtime_s,
@@ -140,10 +140,11 @@ class PeerSync:
         self._cards.ask(room_id, now + self._timeout(_SMALL_BYTES))
         return [Send(message=CardRequest(room_id=room_id))]
 
-    def request_join(self, room_id: str, event_id: str, pdu: bytes, now: float) -> list[Effect]:
+    def request_join(self, join: JoinRequest, now: float) -> list[Effect]:
         """Has the peer sign an own join, which names a user of its own."""
-        due = now + self._timeout(len(pdu))
-        return [Send(message=self._joins.ask(room_id, event_id, pdu, due))]
+        due = now + self._timeout(len(join.pdu))
+        self._joins.ask(join, due)
+        return [Send(message=join)]
 
     def want(
         self,
@@ -214,7 +215,6 @@ class PeerSync:
                 room_version=message.room_version,
                 pdus=message.pdus,
                 more=message.more,
-                form=message.form,
                 unread=message.unread,
             )
         ]
@@ -353,11 +353,7 @@ class PeerSync:
     ) -> list[Effect]:
         """Answer to Load: (id, PDU) for each event the peer may have and that is still here."""
         self._loading = None
-        taken, size = 0, 0
-        for _, pdu in pdus:
-            if taken and size + packed_bytes(pdu, load.form) > self._batch_bytes:
-                break
-            taken, size = taken + 1, size + packed_bytes(pdu, load.form)
+        taken, size = fitting((pdu for _, pdu in pdus), load.form, self._batch_bytes)
         self._outbox.put_back(load.room_id, (event_id for event_id, _ in pdus[taken:]), load.form)
         if not taken:
             return self._fill() + self._retell(load.room_id)

@@ -51,8 +51,8 @@ class Events:
     """PDUs of one room, parents before children; `pdus` are canonical JSON in federation format.
 
     batch: chosen by the sender, repeated in the Ack. more: further batches of the same answer
-    follow. form: how far they are, or were, packed for the link. unread: of those that were packed,
-    the places in the batch of events that could not be unpacked; they are not among `pdus`.
+    follow. form: how far to pack them for the link. unread: as received, the places in the batch of
+    events that could not be unpacked; they are not among `pdus`.
     """
 
     batch: int
@@ -152,6 +152,7 @@ class JoinRequest:
     """
 
     room_id: str
+    room_version: str
     event_id: str
     pdu: bytes
 
@@ -161,6 +162,7 @@ class JoinSigned:
     """Answer to a JoinRequest: the join with both signatures. It counts where it was signed."""
 
     room_id: str
+    room_version: str
     event_id: str
     pdu: bytes
 

@@ -12,11 +12,12 @@ from dtnode.wire.limits import MAX_REASON_BYTES
 from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned
 from tests.sync.sync_pair import LOSSY, RELIABLE, ROOM, Medium, Node, Pair
 
-SIGNED = JoinSigned(room_id=ROOM, event_id="$join", pdu=b"{} signed")
+REQUEST = JoinRequest(room_id=ROOM, room_version="12", event_id="$join", pdu=b"{}")
+SIGNED = JoinSigned(room_id=ROOM, room_version="12", event_id="$join", pdu=b"{} signed")
 
 
 def ask(pair: Pair) -> None:
-    pair.a.perform(pair.a.sync.request_join(ROOM, "$join", b"{}", pair.now), pair.now)
+    pair.a.perform(pair.a.sync.request_join(REQUEST, pair.now), pair.now)
 
 
 def test_one_round_trip_where_nothing_is_lost() -> None:
@@ -51,7 +52,7 @@ def test_a_refusal_says_why_in_one_line() -> None:
 
 def test_a_reason_is_cut_to_what_a_message_holds() -> None:
     sync = PeerSync(peer="b", info=RELIABLE)
-    request = JoinRequest(room_id=ROOM, event_id="$join", pdu=b"{}")
+    request = JoinRequest(room_id=ROOM, room_version="12", event_id="$join", pdu=b"{}")
     (send,) = sync.co_signed(request, None, "ä" * 500)
     refused = send.message  # type: ignore[union-attr]
     assert isinstance(refused, JoinRefused)
@@ -83,7 +84,7 @@ def test_asking_in_vain_without_end_is_a_flood() -> None:
     node = Node("a", PeerSync(peer="mallory", info=RELIABLE))
     node.start(0.0)
     for number in range(MAX_REFUSED):
-        node.receive(JoinRequest(room_id=ROOM, event_id=f"$x{number}", pdu=b"{}"), 1.0)
+        node.receive(JoinRequest(room_id=ROOM, room_version="12", event_id=f"$x{number}", pdu=b"{}"), 1.0)
     assert len(node.asked) == MAX_REFUSED
     with pytest.raises(LimitError, match="joins were no good"):
-        node.receive(JoinRequest(room_id=ROOM, event_id="$one more", pdu=b"{}"), 1.0)
+        node.receive(JoinRequest(room_id=ROOM, room_version="12", event_id="$one more", pdu=b"{}"), 1.0)

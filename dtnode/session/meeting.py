@@ -1,0 +1,238 @@
+"""Both ends find each other on one link: dialling, answering, repeating. No messages yet.
+
+It drives key_exchange's Initiator and Responder over frames. On a link that is dialled one end is
+the initiator; on a shared medium (radio) both are both, and the name order decides where they
+dialled each other at once. Called by LinkSession, which gets Established from it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from dtnode.errors import DecodeError, HandshakeError, RemoteProtocolError
+from dtnode.link_info import LinkInfo
+from dtnode.session.contacts import Contacts
+from dtnode.session.key_exchange import (
+    MAX_ATTEMPTS,
+    Attempt,
+    Established,
+    Initiator,
+    Responder,
+    Stale,
+)
+from dtnode.session.opening import HandshakeKind, HandshakeMessage, NotOpenedError
+from dtnode.session.transfer.handshake_frames import HandshakeAssembler, handshake_frames
+from dtnode.signer import Entropy
+
+FIRST_INTERVAL_S: Final = 2.0
+"""Beyond airtime and turnaround, until first messages are repeated: whoever is being added at the
+other end at this moment is heard soon."""
+
+INTERVAL_GROWTH: Final = 1.5
+MAX_INTERVAL_S: Final = 300.0
+"""On links without connections nobody says that the other end is there; five minutes is short
+enough for a boat that comes into range, and costs a 300 bit/s channel half a percent."""
+
+MAX_RELIABLE_INTERVAL_S: Final = 4.0
+"""Where frames aren't lost: repeated only because the peer may know this node by now."""
+
+STALE_INTERVAL_S: Final = 10.0
+"""Between answers to handshake numbers that were taken before: replays cost this little."""
+
+TRIALS_BURST: Final = 40
+TRIALS_PER_S: Final = 2.0
+"""First messages tried that nobody known made, before more are dropped unread. Each costs up to
+1,024 candidates of 28 us; a dialler that isn't sure whom it meets sends eight at once."""
+
+_FIRST_KINDS: Final = (HandshakeKind.KK_FIRST, HandshakeKind.IK_FIRST)
+_SECOND_KINDS: Final = (HandshakeKind.KK_SECOND, HandshakeKind.IK_SECOND)
+_SMALL_BYTES: Final = 70  # a handshake message with its frame, for airtime
+_TAG_BYTES: Final = 2
+
+
+class Meeting:
+    """One link's handshakes. dials: this end may speak first. answers: it may answer.
+
+    wall_ms: this node's wall clock, for numbers and to tell how far clocks are apart.
+    """
+
+    def __init__(
+        self,
+        *,
+        info: LinkInfo,
+        contacts: Contacts,
+        entropy: Entropy,
+        wall_ms: Callable[[], int],
+        dials: bool,
+        answers: bool,
+    ) -> None:
+        self._info = info
+        self._contacts = contacts
+        self._entropy = entropy
+        self._wall_ms = wall_ms
+        self._dials = dials
+        self._initiator: Initiator | None = None
+        self._responder = (
+            Responder(
+                secrets=contacts.secrets,
+                entropy=entropy,
+                candidates=contacts.candidates,
+                highest_accepted=contacts.highest_accepted,
+                accept=contacts.accept,
+                stale_interval_s=STALE_INTERVAL_S,
+                stranger=contacts.welcome,
+            )
+            if answers
+            else None
+        )
+        self._assembler = HandshakeAssembler(crc=not info.checked)
+        self._frames: deque[bytes] = deque()
+        self._again_at: float | None = None
+        self._interval_s = self._least_interval_s()
+        self._trials = float(TRIALS_BURST)
+        self._trials_at = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Handshake messages that nobody known made."""
+        opened = 0 if self._responder is None else self._responder.failed_trials
+        return opened + (0 if self._initiator is None else self._initiator.failed_openings)
+
+    def dial(self, now: float) -> None:
+        """Begin, if there is anybody to dial. LocalProtocolError: no number can be had."""
+        if not self._dials:
+            return
+        self.stop()
+        peers = list(self._contacts.to_dial())[:MAX_ATTEMPTS]
+        if not peers:
+            self._again_at = now + self._interval_s  # somebody may be known by then
+            return
+        introduce = self._contacts.introduces(peers[0])
+        self._initiator = Initiator(
+            secrets=self._contacts.secrets,
+            entropy=self._entropy,
+            attempts=[
+                Attempt(peer=peer, number=self._contacts.next_number(peer))
+                for peer in peers
+                if self._contacts.introduces(peer) == introduce
+            ],
+            now_ms=self._wall_ms(),
+            introduce=introduce,
+        )
+        self._say_first()
+        self._plan(now)
+
+    def stop(self) -> None:
+        """No more dialling; what comes is still answered."""
+        if self._initiator is not None:
+            self._initiator.erase()
+        self._initiator = None
+        self._again_at = None
+
+    def confirmed(self, peer: str) -> None:
+        """A frame under the keys agreed on with `peer` was opened."""
+        if self._responder is not None:
+            self._responder.confirm(peer)
+
+    def receive_frame(self, frame: bytes, now: float) -> Established | None:
+        """The session that `frame` leads to. An initiator's is certain, a responder's is confirmed
+        only by a frame under its keys.
+
+        Raises RemoteProtocolError where the link is this peer's alone and only a liar can be the
+        cause; elsewhere what is wrong is dropped.
+        """
+        try:
+            message = self._assembler.receive(frame)
+            return None if message is None else self._on_message(message, now)
+        except NotOpenedError:
+            return None  # strangers, old answers and damage are everyday, and are told nothing
+        except RemoteProtocolError:
+            if self._info.reliable:
+                raise
+            return None
+
+    def frames_to_send(self, now: float) -> list[bytes]:
+        """To be called after every other call and at next_wake_at()."""
+        if self._again_at is not None and now >= self._again_at:
+            if self._initiator is None or not self._initiator.pending:
+                self.dial(now)
+            else:
+                self._say_first()
+                self._interval_s = min(self._interval_s * INTERVAL_GROWTH, self._most_s())
+                self._plan(now)
+        frames = list(self._frames)
+        self._frames.clear()
+        return frames
+
+    def next_wake_at(self) -> float | None:
+        return 0.0 if self._frames else self._again_at
+
+    def _on_message(self, message: HandshakeMessage, now: float) -> Established | None:
+        if message.kind in _FIRST_KINDS:
+            return self._answer(message, now)
+        if message.kind not in _SECOND_KINDS:
+            raise DecodeError(f"{message.kind.name} came, and no pairing is under way")
+        if self._initiator is None:
+            raise NotOpenedError("an answer came and nobody was dialled")
+        result = self._initiator.receive(message, self._wall_ms())
+        if isinstance(result, Stale):
+            self._contacts.outdated(result.peer, result.highest)
+            if not self._initiator.pending:
+                self.dial(now)
+            return None
+        if not self._contacts.welcome(result.peer):
+            raise HandshakeError(f"{result.peer} is not welcome here")
+        self.stop()
+        return result
+
+    def _answer(self, message: HandshakeMessage, now: float) -> Established | None:
+        if self._responder is None or not self._may_try(now):
+            return None
+        before = self._responder.failed_trials
+        try:
+            answer = self._responder.receive(
+                message, now=now, now_ms=self._wall_ms(), dialling=self._initiator
+            )
+        finally:
+            self._trials -= self._responder.failed_trials - before
+        if answer is None or not self._contacts.welcome(answer.peer):
+            return None
+        self._say(answer.message)
+        return answer.established
+
+    def _may_try(self, now: float) -> bool:
+        gained = (now - self._trials_at) * TRIALS_PER_S
+        self._trials = min(self._trials + gained, float(TRIALS_BURST))
+        self._trials_at = now
+        return self._trials >= 1
+
+    def _say_first(self) -> None:
+        assert self._initiator is not None
+        for message in self._initiator.first_messages:
+            self._say(message)
+
+    def _say(self, message: HandshakeMessage) -> None:
+        self._frames.extend(
+            handshake_frames(
+                message,
+                tag=self._entropy(_TAG_BYTES),
+                mtu_bytes=self._info.mtu_bytes,
+                crc=not self._info.checked,
+            )
+        )
+
+    def _plan(self, now: float) -> None:
+        jitter = 1 + int.from_bytes(self._entropy(1), "big") / 512  # two that dial at once part
+        self._again_at = now + self._interval_s * jitter
+
+    def _least_interval_s(self) -> float:
+        airtime_s = 0.0
+        if self._info.bitrate_bps is not None:
+            airtime_s = 8 * _SMALL_BYTES / self._info.bitrate_bps
+        return FIRST_INTERVAL_S + 2 * (airtime_s + self._info.turnaround_s)
+
+    def _most_s(self) -> float:
+        most = MAX_RELIABLE_INTERVAL_S if self._info.reliable else MAX_INTERVAL_S
+        return max(most, self._least_interval_s())
