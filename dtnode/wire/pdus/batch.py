@@ -1,4 +1,4 @@
-"""Batches of events of one room to bytes and back: what an Events message, a card or a join carries.
+"""Batches of events of one room to bytes and back: what Events, cards and joins carry.
 
 Both ends of a session keep one encoder and one decoder each, for as long as the session lives;
 every batch is decoded once, in the order of encoding. Signatures aren't checked here. Called by
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dtnode.errors import DecodeError, FormatError, LimitError
+from dtnode.errors import DecodeError, FormatError, LimitError, RemoteProtocolError
 from dtnode.matrix.canonical_json import encode_checked_json
 from dtnode.matrix.hashing import event_id_of, signed_bytes
 from dtnode.matrix.identifiers import server_name_of
@@ -94,27 +94,31 @@ class BatchEncoder:
     def _pack(self, writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> ReadEvent | None:
         """Appends the compact form, and reads it again: what comes out is what the peer will get
         if it holds the same. None: there is none that would come back the same."""
-        start = len(writer.out)
-        try:
-            write_event(writer, pdu, room_id, last=last)
-        except Unpackable:
-            event = None
-        else:
-            writer.tables.undo()
-            reader = Reader(
-                bytes(writer.out[start:]),
-                pdu.version,
-                writer.tables,
-                writer.received,
-                writer.known,
-                self._model,
-            )
-            event = read_event(reader, reader.byte(), room_id, pdu.version)
-            if event.json is not None and _canonical(event.json, pdu.version) == pdu.canonical():
+        # Whether the content hash is that of the content, reading it shows as well; so it is only
+        # computed before where reading failed, or will.
+        for hash_is_right in (False,) if pdu.redacted else (True, False):
+            start = len(writer.out)
+            try:
+                write_event(writer, pdu, room_id, last=last, hash_is_right=hash_is_right)
+                writer.tables.undo()
+                event = self._read_again(writer, start, pdu, room_id)
+            except (Unpackable, RemoteProtocolError, FormatError):
+                event = None
+            if event is not None:
                 return event
-        del writer.out[start:]
-        writer.tables.undo()
+            del writer.out[start:]
+            writer.tables.undo()
         return None
+
+    def _read_again(self, writer: Writer, start: int, pdu: Pdu, room_id: str) -> ReadEvent | None:
+        data = bytes(writer.out[start:])
+        reader = Reader(
+            data, pdu.version, writer.tables, writer.received, writer.known, self._model
+        )
+        event = read_event(reader, reader.byte(), room_id, pdu.version)
+        if event.json is None or _canonical(event.json, pdu.version) != pdu.canonical():
+            return None
+        return event
 
 
 class BatchDecoder:

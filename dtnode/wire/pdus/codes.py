@@ -2,7 +2,7 @@
 
 Values (one byte: a static word, a static shape, the length of a short text, a small number):
 
-    00-4f word   50-7f shape   80-af text   b0-cf number 0-31   d0-d7 object   d8-df array   e0- see below
+    00-4f word  50-7f shape  80-af text  b0-cf number 0-31  d0-d7 object  d8-df array  e0- below
 """
 
 from __future__ import annotations

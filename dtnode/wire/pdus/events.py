@@ -1,6 +1,7 @@
 """One event, written and read: what its receiver can't compute, and the 64 bytes of its signature.
 
-    head  sender  prev_events  time  [extras]  [type]  [state_key]  [auth_events]  [extra fields]  signature  content
+    head  sender  prev_events  time  [extras]  [type  [state_key]]  [auth_events]
+    [extra fields]  signature  content
 
 Event id, content hash, depth, room id and origin are left out where they are what the receiver
 computes; whether the event is the one that was signed, its signature says (checked by whoever takes
@@ -9,6 +10,7 @@ the events in, not here).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from dtnode.errors import DecodeError
@@ -74,11 +76,11 @@ _FIELDS: Final = frozenset(
 _REQUIRED: Final = len(_FIELDS) - 2  # room_id and state_key may be missing
 
 
-def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> str | None:
+def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool, hash_is_right: bool) -> None:
     """Appends the compact form; the caller tells the tables that the event was carried.
 
-    last: nothing follows in the batch. Gives the key id if it was said. Unpackable: it has no
-    compact form.
+    last: nothing follows in the batch. hash_is_right: the content hash is taken to be that of the
+    content, unseen. Unpackable: it has no compact form.
     """
     out = writer.out
     start = len(out)
@@ -87,8 +89,8 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> str | 
         raise Unpackable
     writer.user(pdu.sender)
     head, parents = _write_parents(writer, pdu.prev_events, room_id)
-    _write_time(writer, pdu.origin_server_ts - _base_ts(writer.tables.last_ts, parents))
-    extras = _extras(writer, pdu, room_id, parents)
+    _write_time(writer, pdu.origin_server_ts - (_base_ts(writer.tables.last_ts, parents) or 0))
+    extras = _extras(writer, pdu, room_id, parents, hash_is_right=hash_is_right)
     if extras:
         out.append(extras)
     is_text = _is_plain_text(pdu)
@@ -113,12 +115,9 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> str | 
     else:
         writer.value(pdu.content)
     out[start] = head
-    return next(iter(pdu.json["signatures"][pdu.sender_server])) if extras & KEY_ID else None
 
 
-def _write_parents(
-    writer: Writer, prev: tuple[str, ...], room_id: str
-) -> tuple[int, list[Said | None]]:
+def _write_parents(writer: Writer, prev: tuple[str, ...], room_id: str) -> tuple[int, list[Said]]:
     if len(prev) != 1:
         writer.varint(len(prev))
         return PREV_LIST, [writer.ref(event_id) for event_id in prev]
@@ -126,22 +125,28 @@ def _write_parents(
     last = writer.tables.last.get(room_id)
     if last is not None and last.event_id == parent:
         return PREV_LAST, [last]
-    received = writer.received
-    if received is not None and writer.tables.events.find(parent) is None:
-        slot = received.events.young(parent)
-        if slot is not None:
-            writer.out.append(slot)
-            return PREV_RECEIVED, [received.events.at(slot)]
+    if writer.received is not None and writer.tables.events.named(parent) is None:
+        named = writer.received.events.young(parent)
+        if named is not None:
+            writer.out.append(named[0])
+            return PREV_RECEIVED, [named[1]]
     return PREV_ONE, [writer.ref(parent)]
 
 
-def _base_ts(last_ts: int | None, parents: list[Said | None]) -> int:
-    newest = [said.ts for said in parents if said is not None and said.ts is not None]
-    return max(newest) if newest else last_ts or 0
+def _base_ts(last_ts: int | None, parents: list[Said]) -> int | None:
+    """What an event's time is counted from: its newest parent, else the last event of the session;
+    None: that could not be read."""
+    if len(parents) == 1 and parents[0].ts is not None:
+        return parents[0].ts
+    times = [said.ts for said in parents if said.ts is not None]
+    return max(times) if times else last_ts
 
 
-def _expected_depth(parents: list[Said | None]) -> int:
-    return 1 + max([said.depth or 0 for said in parents if said is not None], default=0)
+def _expected_depth(parents: list[Said]) -> int:
+    """One more than the highest parent's, of those whose depth both ends know."""
+    if len(parents) == 1:
+        return 1 + (parents[0].depth or 0)
+    return 1 + max([said.depth or 0 for said in parents], default=0)
 
 
 def _write_time(writer: Writer, delta: int) -> None:
@@ -154,28 +159,25 @@ def _write_time(writer: Writer, delta: int) -> None:
     writer.signed(delta)
 
 
-def _extras(writer: Writer, pdu: Pdu, room_id: str, parents: list[Said | None]) -> int:
+def _extras(
+    writer: Writer,
+    pdu: Pdu,
+    room_id: str,
+    parents: list[Said],
+    *,
+    hash_is_right: bool,
+) -> int:
     """Which of the extra fields this event needs."""
     json = pdu.json
-    extras = 0
-    if pdu.depth != _expected_depth(parents):
-        extras |= DEPTH
+    extras = DEPTH if pdu.depth != _expected_depth(parents) else 0
     hashes = json["hashes"]
-    if hashes["sha256"] != encode_unpadded_base64(content_hash(json, pdu.version)):
-        extras |= HASH
-    if len(hashes) != 1 or (extras & HASH and _raw(hashes["sha256"], HASH_BYTES) is None):
-        extras = extras & ~HASH | HASHES
-    server = pdu.sender_server
-    signatures = json["signatures"]
-    own = signatures.get(server, {})
-    if len(signatures) != 1 or len(own) != 1:
-        extras |= SIGNATURES
-    else:
-        ((key_id, text),) = own.items()
-        if _raw(text, SIGNATURE_BYTES) is None:
-            extras |= SIGNATURES
-        elif key_id != writer.tables.key_ids.get(server, USUAL_KEY_ID):
-            extras |= KEY_ID if len(key_id) <= codes.MAX_NAME_BYTES else SIGNATURES
+    if len(hashes) != 1:
+        extras |= HASHES
+    elif not hash_is_right:
+        right = encode_unpadded_base64(content_hash(json, pdu.version))
+        if hashes["sha256"] != right:
+            extras |= HASHES if _raw(hashes["sha256"], HASH_BYTES) is None else HASH
+    extras |= _signature_extras(writer, pdu)
     carries_room_id = "room_id" in json
     if carries_room_id != _implies_room_id(pdu.version, pdu.type) or (
         carries_room_id and json["room_id"] != room_id
@@ -183,12 +185,24 @@ def _extras(writer: Writer, pdu: Pdu, room_id: str, parents: list[Said | None]) 
         extras |= ROOM_ID
     if len(json) != _REQUIRED + carries_room_id + (pdu.state_key is not None):
         further = json.keys() - _FIELDS
-        if json.get("origin") == server:
+        if json.get("origin") == pdu.sender_server:
             extras |= ORIGIN
             further -= {"origin"}
         if further:
             extras |= FIELDS
     return extras
+
+
+def _signature_extras(writer: Writer, pdu: Pdu) -> int:
+    signatures = pdu.json["signatures"]
+    server = pdu.sender_server
+    own = signatures.get(server, {})
+    if len(signatures) != 1 or len(own) != 1:
+        return SIGNATURES
+    ((key_id, text),) = own.items()
+    if len(key_id) > codes.MAX_NAME_BYTES or _raw(text, SIGNATURE_BYTES) is None:
+        return SIGNATURES
+    return 0 if key_id == writer.tables.key_ids.get(server, USUAL_KEY_ID) else KEY_ID
 
 
 def _raw(text: str, size: int) -> bytes | None:
@@ -226,7 +240,7 @@ def _write_type(writer: Writer, pdu: Pdu) -> int:
     return STATE_OTHER
 
 
-def _write_extras(writer: Writer, pdu: Pdu, extras: int, parents: list[Said | None]) -> None:
+def _write_extras(writer: Writer, pdu: Pdu, extras: int, parents: list[Said]) -> None:
     json = pdu.json
     if extras & DEPTH:
         writer.signed(pdu.depth - _expected_depth(parents))
@@ -289,10 +303,9 @@ def read_event(reader: Reader, head: int, room_id: str, version: RoomVersion) ->
     else:
         _read_type(reader, head, json)
     event.auth_events = _read_auth_events(reader, head, (room_id, sender))
-    json["auth_events"] = [reader.event_id(Said(e, None, None)) for e in event.auth_events]
-    json["prev_events"] = [reader.event_id(said) for said in parents]
-    event.depth = _known_depth(parents)
-    json["depth"] = event.depth
+    json["auth_events"] = _named(reader, event.auth_events)
+    json["prev_events"] = _named(reader, [said.event_id for said in parents])
+    event.depth = json["depth"] = _expected_depth(parents)
     if _implies_room_id(version, json["type"]):
         json["room_id"] = room_id
     given = _read_extras(reader, extras, json, event, server_name_of(sender))
@@ -346,16 +359,17 @@ def _read_time(reader: Reader, parents: list[Said]) -> int | None:
         delta = reader.signed()
     else:
         raise DecodeError(f"batch has a time of the unknown code {first:#x}")
-    times = [said.ts for said in parents if said.ts is not None]
-    base = max(times) if times else reader.tables.last_ts
+    base = _base_ts(reader.tables.last_ts, parents)
     if base is None:
         reader.unreadable = "its time counts from an event that could not be read"
         return None
     return base + delta
 
 
-def _known_depth(parents: list[Said]) -> int | None:
-    return 1 + max([said.depth or 0 for said in parents], default=0)
+def _named(reader: Reader, event_ids: Sequence[str | None]) -> list[str | None]:
+    if None in event_ids and reader.unreadable is None:
+        reader.unreadable = "it names an event that could not be read before"
+    return list(event_ids)
 
 
 def _read_type(reader: Reader, head: int, json: dict[str, Any]) -> None:

@@ -302,7 +302,11 @@ class Reader:
         return "!" + encode_url_safe_unpadded_base64(self.take(HASH_BYTES))
 
     def _event(self) -> str:
-        return self.event_id(self.ref())
+        event_id = self.ref().event_id
+        if event_id is None:
+            self.unreadable = self.unreadable or "it names an event that could not be read before"
+            return ""
+        return event_id
 
     # --- names
 
@@ -369,14 +373,6 @@ class Reader:
             self.unreadable = f"it names an event by {prefix.hex()}, which is not one known here"
             return _UNKNOWN
         return Said(event_id, found.depth, found.origin_server_ts)
-
-    def event_id(self, said: Said) -> str:
-        """The event id; an empty text if this end can't tell."""
-        if said.event_id is None:
-            if self.unreadable is None:
-                self.unreadable = "it names an event that could not be read before"
-            return ""
-        return said.event_id
 
 
 _CONSTANTS: Final = {

@@ -8,8 +8,7 @@ put together keeps its place (None). Every table is a ring or drops its oldest e
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from dtnode.errors import DecodeError
 
@@ -76,8 +75,7 @@ class Ring(Generic[T]):
             self._index[new] = slot
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """An event that was carried or named. event_id: None where this end couldn't tell it.
 
     depth, ts: known to both ends, as far as they agree about the room; else None.
@@ -105,16 +103,22 @@ class SaidRing:
         self._replace(slot, said)
         self._count += 1
 
-    def find(self, event_id: str) -> int | None:
-        return self._index.get(event_id)
-
-    def young(self, event_id: str) -> int | None:
-        """Its slot if less than half of the ring was filled since: the other end, which may have
-        said more that is still on its way, then surely has it at the same place."""
+    def named(self, event_id: str) -> tuple[int, Said] | None:
+        """Its slot and what is there."""
         slot = self._index.get(event_id)
-        if slot is None or (self._count - 1 - slot) % SLOTS >= SLOTS // 2:
+        if slot is None:
             return None
-        return slot
+        said = self._slots[slot]
+        assert said is not None, "the index names filled slots"
+        return slot, said
+
+    def young(self, event_id: str) -> tuple[int, Said] | None:
+        """As `named`, if less than half of the ring was filled since: the other end, which may have
+        said more that is still on its way, then surely has it at the same place."""
+        found = self.named(event_id)
+        if found is None or (self._count - 1 - found[0]) % SLOTS >= SLOTS // 2:
+            return None
+        return found
 
     def at(self, slot: int) -> Said | None:
         return self._slots[slot] if slot < SLOTS else None

@@ -310,23 +310,24 @@ class Writer:
             return None
         return exact_base64(event_id[1:], url_safe=self._url_safe)
 
-    def ref(self, event_id: str) -> Said | None:
-        """Names an event; what both ends know of it then, if anything."""
+    def ref(self, event_id: str) -> Said:
+        """Names an event; gives what both ends know of it then."""
         events = self.tables.events
-        slot = events.find(event_id)
-        if slot is not None:
+        named = events.named(event_id)
+        if named is not None:
+            slot, said = named
             self.out.append(slot)
-            return events.at(slot)
-        if self.received is not None:
-            slot = self.received.events.young(event_id)
-            if slot is not None:
-                self.out += bytes((codes.REF_RECEIVED, slot))
-                return self.received.events.at(slot)
+            return said
+        named = self.received.events.young(event_id) if self.received is not None else None
+        if named is not None:
+            slot, said = named
+            self.out += bytes((codes.REF_RECEIVED, slot))
+            return said
         digest = self.hash_of(event_id)
         if digest is None:
             self.out.append(codes.REF_TEXT)
             self.sized(event_id.encode())
-            return None
+            return Said(event_id, None, None)
         prefix = digest[:PREFIX_BYTES]
         found = self.known.find(event_id)
         if found is not None and self.known.by_prefix(prefix) == event_id:
