@@ -21,7 +21,7 @@ from dtnode.cli.api import (
     segment,
 )
 from dtnode.cli.common import json_option, pass_folder
-from dtnode.cli.output import echo_json, echo_table, json_line, warn
+from dtnode.cli.output import echo_json, echo_table, json_line, printable, warn
 from dtnode.errors import DtnodeError
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION
 from dtnode.node.data_folder import DataFolder
@@ -39,6 +39,11 @@ _STANDING = {
     "ban": "banned",
     None: "not in it",
 }
+
+READABLE_ROOM = (
+    "Over clear and open links everybody who hears them can read this room: what is written in it,"
+    " its name, its members and their servers. What was sent can't be taken back."
+)
 
 
 def register(group: click.Group) -> None:
@@ -66,6 +71,11 @@ def rooms() -> None:
     help="Another creator besides you (may be repeated). Creators can do everything and can't be"
     " replaced later.",
 )
+@click.option(
+    "--clear-links",
+    is_flag=True,
+    help="Let it go over clear and open links, where others can read it (see dtnode room permit).",
+)
 @json_option
 @pass_folder
 def create(
@@ -74,12 +84,15 @@ def create(
     version: str | None,
     public: bool,
     creators: tuple[str, ...],
+    clear_links: bool,
     as_json: bool,
 ) -> None:
     """Make a room called NAME and print its id."""
     body: JsonObject = {"name": name, "preset": "public_chat" if public else "private_chat"}
     if version is not None:
         body["room_version"] = version
+    if clear_links:
+        body["org.dtnode.clear_links"] = True
     with NodeApi(folder) as api:
         if creators:
             ids = [api.user_id(user) for user in creators]
@@ -89,6 +102,8 @@ def create(
             echo_json({"room_id": answer["room_id"]})
         else:
             click.echo(answer["room_id"])
+        if clear_links:
+            warn(READABLE_ROOM)
         _warn_of_equal_names(api, name)
 
 
@@ -207,6 +222,22 @@ def join(folder: DataFolder, room: str) -> None:
             f" dtnode room join {shlex.quote(replaced_by)}",
             err=True,
         )
+    _tell_if_stuck(answer, "You are in")
+
+
+def _tell_if_stuck(answer: JsonObject, done: str) -> None:
+    """Where the only way to the room's members is one that others can read."""
+    links = answer.get("org.dtnode.unpermitted_links")
+    if not links:
+        return
+    one = len(links) == 1
+    click.echo(
+        f"{done}, but nobody hears of it yet: others can read what goes over"
+        f" {printable(' and '.join(links))}, the only {'link' if one else 'links'} to this room's"
+        f" members, and you haven't permitted this room for {'it' if one else 'them'}. To permit"
+        f" it: dtnode room permit {shlex.quote(answer['room_id'])} --clear-links yes",
+        err=True,
+    )
 
 
 @rooms.command()
@@ -220,7 +251,8 @@ def knock(folder: DataFolder, room: str, reason: str | None) -> None:
     """
     body: JsonObject = {} if reason is None else {"reason": reason}
     with NodeApi(folder) as api:
-        api.post(f"{CLIENT_API}/knock/{segment(_joinable(api, room))}", body)
+        answer = api.post(f"{CLIENT_API}/knock/{segment(_joinable(api, room))}", body)
+    _tell_if_stuck(answer, "You have asked")
 
 
 @rooms.command()

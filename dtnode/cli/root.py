@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dtnode.cli import archive, link, node, peer, room, talk, upkeep
+from dtnode.cli import archive, link, node, peer, permit, room, talk, upkeep
 from dtnode.cli.output import UNWRAPPED_COLUMNS, printable_lines
 from dtnode.errors import DtnodeError
 from dtnode.node.data_folder import DataFolder, default_data_path
@@ -83,6 +83,7 @@ COMMANDS: tuple[Callable[[click.Group], None], ...] = (
     link.register,
     peer.register,
     room.register,
+    permit.register,
     talk.register,
     archive.register,
     upkeep.register,

@@ -13,6 +13,12 @@ Json = dict[str, Any]
 
 _READABLE = {"clear": "; clear, others can read it", "open": "; open, anyone can read it"}
 
+_CLEAR_LINKS = {
+    "yes": "It goes over clear and open links too, where others can read it",
+    "ended": "It became encrypted, so it doesn't go over clear and open links any more; see: dtnode"
+    " room permit --help",
+}
+
 
 def status_lines(status: Json, data_path: str) -> list[str]:
     """The whole report. Names of other people come out escaped, nothing shortened."""
@@ -131,6 +137,8 @@ def room_lines(room: Json) -> list[str]:
     if room.get("successor"):
         successor = quote(printable(room["successor"]))
         lines.append(f"    It was replaced; go on with: dtnode room join {successor}")
+    if room.get("clear_links") in _CLEAR_LINKS:
+        lines.append(f"    {_CLEAR_LINKS[room['clear_links']]}")
     if room.get("note"):
         lines.append(f"    {printable(room['note'])}")
     return lines

@@ -34,6 +34,7 @@ from dtnode.errors import (
 )
 from dtnode.rooms.local import RoomNotHere
 from dtnode.rooms.names import NameAmbiguous, NameNotFound
+from dtnode.rooms.permission import RoomIsEncrypted
 from dtnode.signer import Entropy
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def as_client_error(error: DtnodeError) -> ClientApiError:
             status, errcode = 404, "M_NOT_FOUND"
         case NameAmbiguous():
             status, errcode = 400, "M_INVALID_PARAM"
-        case AuthRuleError():
+        case AuthRuleError() | RoomIsEncrypted():
             status, errcode = 403, "M_FORBIDDEN"
         case FormatError() | SignatureError():
             status, errcode = 400, "M_BAD_JSON"

@@ -19,6 +19,7 @@ from dtnode.client_api.requests import (
     texts,
     user_id_of,
 )
+from dtnode.client_api.room_permission import unpermitted_links
 from dtnode.client_api.routes import CLIENT, Route, post, put
 from dtnode.client_api.snapshots import FORGOTTEN
 from dtnode.errors import ClientApiError
@@ -37,8 +38,18 @@ _PRESETS = ("private_chat", "trusted_private_chat", "public_chat")
 
 
 async def create_room(api: Api, call: Call) -> Json:
-    new = _new_room(await call.json())
-    return {"room_id": await api.host.run(lambda: api.rooms.create_room(new))}
+    """`org.dtnode.clear_links`: true to permit the room for links that others can read."""
+    body = await call.json()
+    new = _new_room(body)
+    clear_links = optional(body, "org.dtnode.clear_links", bool) or False
+
+    def work() -> str:
+        room_id = api.rooms.create_room(new)
+        if clear_links:
+            api.rooms.permit_clear(room_id, True)
+        return room_id
+
+    return {"room_id": await api.host.run(work)}
 
 
 def _new_room(body: JsonObject) -> NewRoom:
@@ -135,14 +146,20 @@ async def join(api: Api, call: Call) -> Json:
 
     replaced_by = await api.host.read(successor)
     more = {} if replaced_by is None else {"org.dtnode.replaced_by": replaced_by}
-    return {"room_id": room_id, **more}
+    return {"room_id": room_id, **more, **await _not_told(api, room_id)}
 
 
 async def knock(api: Api, call: Call) -> Json:
     reason = _reason(await call.json())
     room_id = await _joinable_room(api, call)
     await api.host.knock(room_id, reason)
-    return {"room_id": room_id}
+    return {"room_id": room_id, **await _not_told(api, room_id)}
+
+
+async def _not_told(api: Api, room_id: str) -> Json:
+    """`org.dtnode.unpermitted_links`: why nobody hears of the join or knock yet."""
+    links = await unpermitted_links(api, room_id)
+    return {"org.dtnode.unpermitted_links": links} if links else {}
 
 
 async def _joinable_room(api: Api, call: Call) -> str:

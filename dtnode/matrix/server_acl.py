@@ -36,14 +36,19 @@ def _matches(server_name: str, globs: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(glob: str) -> re.Pattern[str]:
-    # Only * and ? are special; fnmatch would also read [...].
-    text = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(text, re.DOTALL)
+    # Only * and ? are special; fnmatch would also read [...]. What stands between two * matches
+    # where it first does and nowhere else (an atomic group), so that no glob takes forever.
+    first, *rest = (re.escape(part).replace(r"\?", ".") for part in glob.split("*"))
+    if rest:
+        first += "".join(f"(?>.*?{part})" for part in rest[:-1]) + f".*{rest[-1]}"
+    return re.compile(first, re.DOTALL)
 
 
 def _is_ip_literal(server_name: str) -> bool:
+    if server_name.startswith("["):
+        return True
     try:
-        ipaddress.ip_address(server_name.strip("[]"))
+        ipaddress.IPv4Address(server_name)
     except ValueError:
         return False
     return True

@@ -25,6 +25,9 @@ from dtnode.signer import Signer
 KeyLookup: TypeAlias = Callable[[str, str], bytes | None]
 """(server name, key id) -> the 32-byte Ed25519 key, or None: unknown."""
 
+ED25519_KEY_BYTES = crypto_sign_PUBLICKEYBYTES
+"""Of a public key: 32."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureCheck:
@@ -69,7 +72,7 @@ def _with_signature(obj: dict[str, Any], message: bytes, signer: Signer) -> dict
 
 def verify_signature(key: bytes, message: bytes, signature: bytes) -> bool:
     """Ed25519 (RFC 8032, as libsodium verifies one signature); False for malformed keys too."""
-    if len(signature) != crypto_sign_BYTES or len(key) != crypto_sign_PUBLICKEYBYTES:
+    if len(signature) != crypto_sign_BYTES or len(key) != ED25519_KEY_BYTES:
         return False
     try:
         crypto_sign_open(signature + message, key)

@@ -11,6 +11,7 @@ from dtnode.config import LinkConfig
 from dtnode.node.links import LinkManager
 from dtnode.node.node import Node
 from dtnode.node.status import link_objects, status
+from dtnode.node.worker import News
 from dtnode.rooms import Rooms
 
 T = TypeVar("T")
@@ -75,6 +76,10 @@ class NodeHost:
 
     async def peers_changed(self) -> None:
         await self._node.peers_changed()
+
+    async def permissions_changed(self) -> None:
+        for connection in self._node.connections:  # each looks at what it shares anew
+            connection.notify(News(events={}, position=0, states_changed=True))
 
     def shutdown(self) -> None:
         self._stop.set()

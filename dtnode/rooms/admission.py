@@ -26,6 +26,7 @@ from dtnode.rooms.membership import pending_removal, standing
 from dtnode.rooms.outcome import Verdict
 from dtnode.rooms.profile import with_profile
 from dtnode.rooms.receive import Receiver
+from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.state import RoomStates
 from dtnode.signer import Signer
 from dtnode.store import RoomKind, RoomRecord, Store
@@ -167,11 +168,11 @@ class Admission:
 
     # --- letting in
 
-    def co_sign(self, peer: str, room_id: str, data: bytes, now_ms: int) -> Pdu:
+    def co_sign(self, peer: str, room_id: str, data: bytes, now_ms: int, sharing: Sharing) -> Pdu:
         """The join of a user of `peer`'s, signed by this server too and taken in here. Asking twice
-        gives the same. PduError: why not, in words for the asker."""
+        gives the same. PduError: why not, in words for the asker. sharing: over its link."""
         room = self._store.rooms.get(room_id)
-        if room is None or room.kind is not RoomKind.COMPLETE:
+        if room is None or room.kind is not RoomKind.COMPLETE or not sharing.permits(room):
             raise AuthRuleError(_CANT_LET_IN)
         look = self._states.lookup(room.current_group)
         if (

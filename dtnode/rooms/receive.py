@@ -19,6 +19,7 @@ from dtnode.matrix.pdu import Pdu, PduFormatError, read_pdu
 from dtnode.matrix.signing import KeyLookup, check_content_hash, verify_pdu
 from dtnode.rooms.judgement import Judgement, is_witness
 from dtnode.rooms.outcome import Check, Outcome, Received, Verdict
+from dtnode.rooms.permission import end_if_encrypted
 from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomRecord, Store, StoredEvent
@@ -377,6 +378,7 @@ class Receiver:
         else:
             current = self._states.resolve(room.version, self._after_groups(extremities))
         rooms.set_current_group(room.nid, current)
+        end_if_encrypted(self._store, self._states, room.nid)
 
     def rejudge(self, room: RoomRecord) -> list[Outcome]:
         """Judges every event of the room again, checks 4 to 7, from the root in the order of their

@@ -12,6 +12,7 @@ from typing import Any
 
 from dtnode.clock import Clock
 from dtnode.errors import FormatError
+from dtnode.link_info import CipherPolicy
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.rooms.admission import Admission
@@ -25,6 +26,7 @@ from dtnode.rooms.local import LocalRooms, NewRoom
 from dtnode.rooms.membership import Standing, standing
 from dtnode.rooms.names import Names, state_to_show
 from dtnode.rooms.outcome import Received
+from dtnode.rooms.permission import permit_clear
 from dtnode.rooms.receive import Receiver
 from dtnode.rooms.room_import import SOURCE, RoomImport, chunks
 from dtnode.rooms.sharing import Sharing
@@ -150,11 +152,29 @@ class Rooms:
             self._complete_if_whole(self.store.rooms.by_nid(self._local.room(room_id).nid))
         return event_id
 
-    def co_sign(self, peer: str, room_id: str, data: bytes) -> Pdu:
+    def co_sign(
+        self, peer: str, room_id: str, data: bytes, cipher: CipherPolicy = CipherPolicy.SEALED
+    ) -> Pdu:
         """Lets a user of the peer's into a room of which this user is a member: the join with this
-        server's signature. PduError: why not, in words for the peer."""
+        server's signature. PduError: why not, in words for the peer. cipher: of their link."""
+        sharing = self.sharing.over(cipher)
         with self.store.transaction():
-            return self._admission.co_sign(peer, room_id, data, self.clock.now_ms())
+            return self._admission.co_sign(peer, room_id, data, self.clock.now_ms(), sharing)
+
+    def permit_clear(
+        self, room_id: str, permitted: bool, *, although_encrypted: bool = False
+    ) -> None:
+        """Whether the room may go over links that others can read. RoomNotHere; RoomIsEncrypted:
+        not without `although_encrypted`."""
+        with self.store.transaction():
+            permit_clear(
+                self.store,
+                self.states,
+                self._local.room(room_id),
+                self.user_id,
+                permitted=permitted,
+                although_encrypted=although_encrypted,
+            )
 
     # --- from peers and files
 
@@ -167,6 +187,16 @@ class Rooms:
             received = self._receiver.receive(room, pdus, source=source, now_ms=self.clock.now_ms())
             self._complete_if_whole(room)
         return received
+
+    def receive_broadcast(
+        self, room_id: str, pdus: Sequence[bytes], *, source: str
+    ) -> Received | None:
+        """Events that came over an open link, from nobody in particular; None: its user isn't in
+        that room, nothing was kept. source: a name of the link that no server can have."""
+        room = self.store.rooms.get(room_id)
+        if room is None or self.standing(room).membership != "join":
+            return None
+        return self.receive(room_id, pdus, source=source)
 
     def _complete_if_whole(self, room: RoomRecord) -> None:
         """An invited room is complete once what its card stands on was judged here."""

@@ -4,6 +4,9 @@ A server with joined members gets the whole DAG of a room, messages it may not r
 form. A server that was removed gets its removal, what led to it, and what it could see on its side
 of a partition; one that the room's ACL denies gets nothing. Anyone else learns not even that the
 room exists. Called for one authenticated peer at a time.
+
+Over a link that others can read this holds for permitted rooms alone (`Sharing.over`); every other
+room is none that is shared there.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dtnode.link_info import CipherPolicy
 from dtnode.matrix.history_visibility import server_may_read, visibility_of
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu
 from dtnode.rooms.cards import make_card
 from dtnode.rooms.join_rules import RESTRICTED, authorisers, join_rule, lets_server_in
 from dtnode.rooms.membership import is_removal, own_chain, standing
+from dtnode.rooms.permission import clear_links
 from dtnode.rooms.state import RoomStates
 from dtnode.store import HeldEvent, RoomKind, RoomRecord, Store, StoredEvent
 from dtnode.wire.messages import CardKind, RoomCard, Tips, Want
@@ -42,13 +47,34 @@ class Comparison:
 
 
 class Sharing:
-    def __init__(self, store: Store, states: RoomStates, own_name: str, user_id: str) -> None:
+    """cipher: of the link that it is about."""
+
+    def __init__(
+        self,
+        store: Store,
+        states: RoomStates,
+        own_name: str,
+        user_id: str,
+        cipher: CipherPolicy = CipherPolicy.SEALED,
+    ) -> None:
         self._store = store
         self._states = states
         self._own_name = own_name
         self._user_id = user_id
+        self._cipher = cipher
+
+    def over(self, cipher: CipherPolicy) -> Sharing:
+        """What is shared over a link of that policy."""
+        return Sharing(self._store, self._states, self._own_name, self._user_id, cipher)
 
     # --- which rooms, which peers
+
+    def permits(self, room: RoomRecord) -> bool:
+        """Whether anything of the room may go over this link, whoever is at its other end."""
+        return self._cipher is CipherPolicy.SEALED or self._is_readable(room)
+
+    def _is_readable(self, room: RoomRecord) -> bool:
+        return clear_links(self._store, self._states, room, self._user_id).is_permitted
 
     def known_servers(self) -> frozenset[str]:
         """Servers this node talks to: added ones, members' and invited users' of its rooms, those
@@ -82,7 +108,9 @@ class Sharing:
         return not self._is_told(server, event.event_id) and self._took_part(event)
 
     def is_shared(self, room: RoomRecord, peer: str) -> bool:
-        """Whether the peer takes part in the room, as this node sees it."""
+        """Whether the peer takes part in the room, as this node sees it, and may over this link."""
+        if not self.permits(room):
+            return False
         if room.kind is RoomKind.INVITED:
             joined = standing(self._store, self._states, room, self._user_id).membership == "join"
             if joined and peer in self._store.rooms.servers_of_cards(room.nid):
@@ -187,6 +215,7 @@ class Sharing:
         into (or doesn't ask any more)."""
         return (
             room.kind is RoomKind.INVITED
+            and self.permits(room)
             and peer in self._store.rooms.servers_of_cards(room.nid)
             and any(
                 held.pdu.membership == "knock"
@@ -228,7 +257,7 @@ class Sharing:
         """Of `nids`, what a server that is no longer in the room may still get: its removal and
         what led to it, and events in whose state it was joined. Nothing if it never was, or if the
         room's ACL denies it."""
-        if not self._states.acl_allows(room.current_group, peer):
+        if not self.permits(room) or not self._states.acl_allows(room.current_group, peer):
             return []
         removals = [
             nid
@@ -295,7 +324,7 @@ class Sharing:
         being removed from a room in which it had no part, nor invited past the room's ACL."""
         cards = []
         for room in self._store.rooms:
-            if room.kind is not RoomKind.COMPLETE:
+            if room.kind is not RoomKind.COMPLETE or not self.permits(room):
                 continue
             for event in self._states.members_of_server(room.current_group, peer).values():
                 kind = _card_kind(event)
@@ -331,7 +360,7 @@ class Sharing:
         """For a peer who knows the id of a room that its users may join, or ask to; None where they
         may not. A restricted room's is for members of the rooms it admits alone."""
         room = self._store.rooms.get(room_id)
-        if room is None or room.kind is not RoomKind.COMPLETE:
+        if room is None or room.kind is not RoomKind.COMPLETE or not self.permits(room):
             return None
         look = self._states.lookup(room.current_group)
         rule = join_rule(room.version, look)
@@ -350,6 +379,32 @@ class Sharing:
             users += authorisers(self._states.lookup(event.after), members, self._user_id)
         also = [("m.room.member", user_id) for user_id in users]
         return make_card(self._store, self._states, room, event, CardKind.PUBLIC, also)
+
+    # --- to nobody in particular
+
+    def broadcast(self, room_id: str, event_ids: Iterable[str]) -> list[tuple[str, bytes]]:
+        """(id, PDU) of those events that an open link may carry: of a permitted room, own ones, and
+        accepted ones of others from while this server was in the room. Whole ones; a redacted copy
+        would be a gap to whoever hears it."""
+        room = self._store.rooms.get(room_id)
+        if room is None or not self._is_readable(room):
+            return []
+        found = []
+        for event_id in event_ids:
+            event = self._store.events.get(event_id)
+            if event is None:
+                held = self._held(room, event_id)
+                pdu = held.pdu if held is not None and held.position is not None else None
+            else:
+                pdu = event.pdu if self._is_for_all(room, event) else None
+            if pdu is not None and not pdu.redacted:
+                found.append((event_id, pdu.canonical()))
+        return found
+
+    def _is_for_all(self, room: RoomRecord, event: StoredEvent) -> bool:
+        is_good = event.room_nid == room.nid and event.accepted and not event.soft_failed
+        is_own = event.pdu.sender_server == self._own_name
+        return is_good and (is_own or self._own_name in self._states.joined_servers(event.before))
 
     # --- acknowledgements
 

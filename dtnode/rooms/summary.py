@@ -8,9 +8,17 @@ from dtnode.matrix.state_resolution import state_hash
 from dtnode.rooms.gaps import gaps_of
 from dtnode.rooms.membership import standing
 from dtnode.rooms.names import Names, state_to_show
+from dtnode.rooms.permission import clear_links, is_encrypted
 from dtnode.rooms.sharing import Sharing
 from dtnode.rooms.state import RoomStates
-from dtnode.store import RoomKind, RoomRecord, Store
+from dtnode.store import ClearLinks, RoomKind, RoomRecord, Store
+
+_CLEAR_LINKS = {
+    ClearLinks.NO: "no",
+    ClearLinks.PERMITTED: "yes",
+    ClearLinks.ALTHOUGH_ENCRYPTED: "yes",
+    ClearLinks.ENDED: "ended",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +27,9 @@ class RoomSummary:
     held: events that wait for their parents. states_differ: the tip state isn't the state over the
     forward extremities, i.e. something tries to come in from behind. members: joined ones. knocks:
     people who ask to be let in. successor: the room that a tombstone names in place of this one.
-    predecessor: the one that this room says it replaces."""
+    predecessor: the one that this room says it replaces. clear_links: whether it may go over links
+    that others can read, "no", "yes", or "ended" because it became encrypted. encrypted: by its
+    current state."""
 
     room_id: str
     name: str
@@ -39,6 +49,8 @@ class RoomSummary:
     knocks: int
     successor: str | None
     predecessor: str | None
+    clear_links: str
+    encrypted: bool
 
 
 def summarise(
@@ -74,6 +86,8 @@ def summarise(
         knocks=_members(store, states, room, user_id, "knock"),
         successor=names.successor(room),
         predecessor=names.predecessor(room),
+        clear_links=_CLEAR_LINKS[clear_links(store, states, room, user_id)],
+        encrypted=is_encrypted(store, states, room, user_id),
     )
 
 

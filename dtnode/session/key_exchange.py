@@ -371,6 +371,7 @@ class Responder:
         payload: FirstPayload,
         now_ms: int,
     ) -> Answer:
+        self.confirm(peer)  # earlier answers to it are for sessions that this one replaces
         self._accept(peer, payload.number)
         reply = b"" if self._reply is None else self._reply(peer, payload.application)
         second = SecondPayload(clock_s=clock_of(now_ms), application=reply)

@@ -1,7 +1,7 @@
 """Two nodes meet for the first time over a shared secret: Noise XXpsk3, and a confirmation.
 
     initiator                                   responder
-      first    32                  ->
+      first    48                  ->
                                    <-           second   96 + name
       third    64 + name           ->
                                    <-           fourth   16

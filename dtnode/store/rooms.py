@@ -23,12 +23,18 @@ class RoomKind(enum.IntEnum):
 class ClearLinks(enum.IntEnum):
     """Whether a room may go over links that others can read (dtnode.rooms.permission).
 
-    PERMITTED: until it is encrypted. ALTHOUGH_ENCRYPTED: its user was told what that means.
+    PERMITTED: until it is encrypted; then ENDED. ALTHOUGH_ENCRYPTED: it was encrypted when its user
+    permitted it, who was told what that means.
     """
 
     NO = 0
     PERMITTED = 1
     ALTHOUGH_ENCRYPTED = 2
+    ENDED = 3
+
+    @property
+    def is_permitted(self) -> bool:
+        return self in (ClearLinks.PERMITTED, ClearLinks.ALTHOUGH_ENCRYPTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,8 @@ def test_a_peer_in_words(change: dict[str, Any], says: str) -> None:
         ({"gaps": 0, "held": 0}, "    no gaps"),
         ({"note": "your invite was revoked"}, "    your invite was revoked"),
         ({"name": ""}, "(no name): 12 events"),
+        ({"clear_links": "yes"}, "clear and open links too, where others can read it"),
+        ({"clear_links": "ended"}, "It became encrypted, so it doesn't go over clear"),
     ],
 )
 def test_a_room_in_words(change: dict[str, Any], says: str) -> None:
@@ -244,6 +246,10 @@ def test_a_link_in_words() -> None:
     assert link_line(link | {"detail": "port 1 is in use"}, {}) == (
         "tcp-1 (tcp; listen h:1): failed, port 1 is in use"
     )
+    assert link_line(link | {"cipher": "sealed"}, {}) == "tcp-1 (tcp; listen h:1): failed"
+    clear, open_ = (link_line(link | {"cipher": cipher}, {}) for cipher in ("clear", "open"))
+    assert clear == "tcp-1 (tcp; listen h:1; clear, others can read it): failed"
+    assert open_ == "tcp-1 (tcp; listen h:1; open, anyone can read it): failed"
     link |= {"state": "listening", "peers": ["k1", "k2", "k3", "k4"]}
     assert link_line(link, {"k1": "bob", "k2": "ann", "k3": "ann", "k4": ""}).endswith(
         "listening, with bob, k2, k3, k4"

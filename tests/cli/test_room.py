@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dtnode.cli.status_text import room_lines
-from tests.cli.conftest import BOB, Command, FakeNode
+from tests.cli.conftest import BOB, Command, FakeNode, Request
 
 ROOMS = [
     {
@@ -202,6 +202,77 @@ def test_joining_a_room_that_was_replaced_says_so(run: Command, node: FakeNode) 
     result = run("room", "join", "boat")
     assert result.exit_code == 0
     assert "Go on with: dtnode room join '!new$(rm)'" in result.stderr
+
+
+@pytest.mark.parametrize(("command", "done"), [("join", "You are in"), ("knock", "You have asked")])
+def test_a_join_that_stays_here_says_how_to_let_it_out(
+    run: Command, node: FakeNode, command: str, done: str
+) -> None:
+    path = f"/_matrix/client/v3/{command}/!boat"
+    node.on("POST", path, {"room_id": "!boat"})
+    assert run("room", command, "boat").stderr == ""
+    node.on("POST", path, {"room_id": "!boat", "org.dtnode.unpermitted_links": ["hf-1", "aprs-1"]})
+    result = run("room", command, "boat")
+    assert result.exit_code == 0
+    assert f"{done}, but nobody hears of it yet" in result.stderr
+    assert "hf-1 and aprs-1" in result.stderr
+    assert "dtnode room permit '!boat' --clear-links yes" in result.stderr
+
+
+def test_a_room_is_made_for_clear_links_with_a_warning(run: Command, node: FakeNode) -> None:
+    path = "/_matrix/client/v3/createRoom"
+    node.on("POST", path, {"room_id": "!boat"})
+    result = run("room", "create", "boat", "--clear-links")
+    assert result.stdout == "!boat\n"
+    assert "Warning: Over clear and open links everybody" in result.stderr
+    body = {"name": "boat", "preset": "private_chat", "org.dtnode.clear_links": True}
+    assert node.body("POST", path) == body
+
+
+PERMISSION = "/_dtnode/v1/rooms/!boat/permission"
+
+
+@pytest.mark.parametrize(
+    ("clear_links", "says"),
+    [("no", "doesn't go over clear"), ("yes", "others can read"), ("ended", "became encrypted")],
+)
+def test_a_permission_is_shown(run: Command, node: FakeNode, clear_links: str, says: str) -> None:
+    answer = {"room_id": "!boat", "clear_links": clear_links, "encrypted": False}
+    node.on("GET", PERMISSION, answer)
+    shown = run("room", "permit", "boat")
+    assert says in shown.stdout
+    assert shown.stderr == ""
+    assert json.loads(run("room", "permit", "boat", "--json").stdout) == answer
+
+
+def test_a_permission_is_given_and_taken(run: Command, node: FakeNode) -> None:
+    def answer(request: Request) -> object:
+        return {"room_id": "!boat", "clear_links": "yes" if request.body["clear_links"] else "no"}
+
+    node.on("POST", PERMISSION, answer)
+    given = run("room", "permit", "boat", "--clear-links", "yes")
+    assert given.stdout == "It goes over clear and open links, where others can read it.\n"
+    assert "Warning: Over clear and open links everybody" in given.stderr
+    run("room", "permit", "boat", "--clear-links", "yes", "--although-encrypted")
+    taken = run("room", "permit", "boat", "--clear-links", "no")
+    assert taken.stdout == "It doesn't go over clear and open links.\n"
+    assert taken.stderr == ""
+    bodies = [request.body for request in node.requests if request.path == PERMISSION]
+    assert bodies == [
+        {"clear_links": True, "although_encrypted": False},
+        {"clear_links": True, "although_encrypted": True},
+        {"clear_links": False, "although_encrypted": False},
+    ]
+    for words in (["--although-encrypted"], ["--clear-links", "no", "--although-encrypted"]):
+        assert run("room", "permit", "boat", *words).exit_code == 2
+
+
+def test_an_encrypted_room_is_refused_in_the_nodes_words(run: Command, node: FakeNode) -> None:
+    node.on("POST", PERMISSION, (403, "M_FORBIDDEN", "this room is encrypted. Say so with X"))
+    result = run("room", "permit", "boat", "--clear-links", "yes")
+    assert result.exit_code == 1
+    assert "this room is encrypted. Say so with X" in result.stderr
+    assert "Warning" not in result.stderr
 
 
 def test_room_list_shows_knocks_and_replaced_rooms(run: Command, node: FakeNode) -> None:

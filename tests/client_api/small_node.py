@@ -52,6 +52,7 @@ class SmallNode:
         self.ended = False
         self.said = 0
         self.durable_runs = 0
+        self.permissions_told = 0
         self.links: list[Json] | None = []
         self._news = trio.Event()
 
@@ -105,7 +106,7 @@ class SmallNode:
             more = {"connected": False, "via": [], "lacks": None}
             peers.append({**asdict(peer), **more})
         rooms = [room_object(self.rooms.summary(room)) for room in self.rooms.store.rooms]
-        return {"user_id": self.user_id, "peers": peers, "links": self.links, "rooms": rooms}
+        return {"user_id": self.user_id, "peers": peers, "links": self.links or [], "rooms": rooms}
 
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         return {"$" + "m" * 43: ["somebody"]}
@@ -117,6 +118,9 @@ class SmallNode:
 
     async def peers_changed(self) -> None:
         self.tell()
+
+    async def permissions_changed(self) -> None:
+        self.permissions_told += 1
 
     def shutdown(self) -> None:
         self.ended = True

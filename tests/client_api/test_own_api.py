@@ -22,7 +22,7 @@ async def test_status_and_rooms_show_the_same(alice: SmallNode, at_alice: Client
     assert set(room) == {
         *("room_id", "name", "version", "kind", "membership", "events", "tips", "tip_state"),
         *("gaps", "held", "members", "states_differ", "note", "rejected", "soft_failed"),
-        *("knocks", "successor", "predecessor"),
+        *("knocks", "successor", "predecessor", "clear_links", "encrypted"),
     }
     assert (room["room_id"], room["kind"], room["membership"]) == (room_id, "complete", "join")
 

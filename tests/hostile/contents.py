@@ -205,12 +205,19 @@ class Contents:
                 {"public_key": key},
                 {"public_key": other, "public_keys": [{"public_key": key}]},
                 {"public_keys": [{"public_key": key}, {"public_key": other}]},
+                {"public_keys": [{"public_key": key}, self.odd_key()]},
+                {"public_key": other, "public_keys": [self.odd_key(), {"public_key": key}]},
+                {"public_key": key, "public_keys": self.rng.choice((None, 5, "x", {}, {"a": 1}))},
                 {"public_key": other},
                 {"display_name": "nobody"},
             )
         )
         token = self.rng.choice(("t0", "t1", f"t{self._tokens}"))
         return Draft(self.member(room, state), "m.room.third_party_invite", token, content)
+
+    def odd_key(self) -> Any:
+        odd: list[Any] = [None, 5, "", "A", "!" * 43, "A" * 42, "A" * 43 + "=", [], {}]
+        return self.rng.choice(({"public_key": self.rng.choice(odd)}, self.rng.choice(odd)))
 
     def third_party_invite(self, room: LiteralRoom, state: State) -> Draft:
         tokens = sorted(key[1] for key in state if key[0] == "m.room.third_party_invite")
@@ -222,7 +229,14 @@ class Contents:
         signature = self.invite_key.sign(canonical(signed)).signature
         signed["signatures"] = {"id.test": {"ed25519:0": unpadded(signature)}}
         invite: Json = {"display_name": "somebody", "signed": signed}
-        match self.rng.randrange(12):
+        match self.rng.randrange(13):
+            case 12:
+                blocks: Json = signed["signatures"]
+                server = self.rng.choice(("a.test", "id.test", "z.test"))
+                wrong: Any = self.rng.choice(
+                    ({}, {"x": 5}, {"ed25519:z": unpadded(bytes(64))}, "x", None)
+                )
+                blocks[server] = {**blocks["id.test"], **wrong} if type(wrong) is dict else wrong
             case 0:
                 signed["mxid"] = self.anybody()
             case 1:

@@ -237,12 +237,20 @@ def parse(line: bytes) -> Json:
     return found
 
 
+def nesting(value: object) -> int:
+    """Objects and arrays inside each other."""
+    inside = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(map(nesting, inside), default=0) if isinstance(inside, list) else 0
+
+
 def read_event(line: bytes, n: int) -> Event:
     """Check 1: "Is a valid event, otherwise it is dropped." """
     found = parse(line)
     if n >= 6:
         check_numbers(found)
     check_fields(found, n)
+    if nesting(found) > 127:  # what the parser of deployed servers takes
+        raise Dropped("nested too deeply")
     try:
         size = len(canonical(found))
         event_id = event_id_of(found, n)
@@ -285,6 +293,12 @@ def check_fields(found: Json, n: int) -> None:
             raise Dropped(f"{name} is missing or of the wrong type")
     if "state_key" in found and not isinstance(found["state_key"], str):
         raise Dropped("state_key is no text")
+    # Deployed servers keep no event with an `event_id` that isn't part of it, nor a time beyond 64
+    # bits, which the specification allows before version 6.
+    if "event_id" in found:
+        raise Dropped("event_id")
+    if not -(2**63) <= found["origin_server_ts"] < 2**63:
+        raise Dropped("origin_server_ts")
     # "Must be less than the maximum value for an integer (2^63 - 1)"; 2^53 - 1 from version 6, and
     # to deployed servers in all.
     if not 0 <= found["depth"] <= 2**53 - 1:
@@ -298,8 +312,9 @@ def check_fields(found: Json, n: int) -> None:
         raise Dropped("sender is no user id")
     check_room_id(found, n)
     check_lengths(found, n)
-    if not isinstance(found["hashes"].get("sha256"), str):
-        raise Dropped("no sha256 hash")
+    hashes = found["hashes"]
+    if "sha256" not in hashes or not all(isinstance(text, str) for text in hashes.values()):
+        raise Dropped("no sha256 hash, or one that is no text")
     for keys in found["signatures"].values():
         if not isinstance(keys, dict) or not all(isinstance(text, str) for text in keys.values()):
             raise Dropped("signatures are objects of objects of texts")

@@ -119,13 +119,21 @@ def odd_size(m: Maker, draft: Draft, parents: Ids, auth: Ids, state: State) -> l
 def wrong_types(m: Maker, draft: Draft, parents: Ids, auth: Ids, state: State) -> list[Record]:
     """Fields that are missing or no such thing; numbers that canonical JSON doesn't have."""
     pdu = m.finish(draft, parents, auth)
-    match m.rng.randrange(3):
+    match m.rng.randrange(5):
         case 0:
             name = m.rng.choice(("sender", "prev_events", "auth_events", "origin_server_ts"))
             del pdu[name]
         case 1:
             name = m.rng.choice(("state_key", "origin_server_ts", "prev_events", "signatures"))
             pdu[name] = m.rng.choice((None, 5.5, {"a": 1}, [[]], True))
+        case 2:
+            nested: Any = []
+            for _ in range(m.rng.choice((124, 125))):  # 127 or 128 levels, with what is around it
+                nested = [nested]
+            pdu["content"] = {**pdu["content"], "nested": nested}
+        case 3:
+            name = m.rng.choice(("event_id", "redacts", "origin", "membership", "origin_server_ts"))
+            pdu[name] = m.rng.choice(("$x", parents[0], 2**63 - 1, -(2**63), 2**63, [], None))
         case _:
             pdu["content"] = {**pdu["content"], "n": m.rng.choice((1.5, 2**53, 10**30, -(2**53)))}
             if m.n <= 5:  # allowed there, as far as a canonical form of it is agreed upon

@@ -15,7 +15,7 @@ import pytest
 from tests.hostile.agreement import Feed, differences
 from tests.hostile.contents import Draft
 from tests.hostile.generator import EPOCH_MS, Maker, Profile
-from tests.hostile.literal_events import Json
+from tests.hostile.literal_events import Json, canonical, unpadded
 
 QUIET = Profile(
     events=0,
@@ -242,4 +242,33 @@ def test_a_depth_beyond_canonical_json(version: str) -> None:
     room = Room(version)
     pdu = {**room.pdu(A0, "m.room.message", None, {"body": "deep"}), "depth": 2**53}
     assert room.maker.write(room.maker.sign(pdu, ["s0.test"])).verdict == "dropped"
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "9", "12"])
+def test_a_third_party_invite_of_two_signatures(version: str) -> None:
+    """The specification wants any of them to match a key, deployed servers the first one."""
+    room = Room(version)
+    seed = room.maker.invite_key
+    key = unpadded(bytes(seed.verify_key))
+    room.add(A0, "m.room.third_party_invite", "t", {"public_keys": [{"public_key": key}]})
+    signed = {"mxid": A1, "token": "t"}
+    good, bad = unpadded(seed.sign(canonical(signed)).signature), unpadded(bytes(64))
+    for first, second, verdict in ((bad, good, "rejected"), (good, bad, "accepted")):
+        signatures = {"id.test": {"ed25519:0": first, "ed25519:1": second}}
+        invite = {"signed": {**signed, "signatures": signatures}}
+        content = {"membership": "invite", "third_party_invite": invite}
+        assert room.verdict(room.add(A0, "m.room.member", A1, content)) == verdict
+    room.assert_agreement()
+
+
+@pytest.mark.parametrize("version", ["3", "12"])
+@pytest.mark.parametrize(("levels", "verdict"), [(125, "accepted"), (126, "dropped")])
+def test_deeply_nested_content(version: str, levels: int, verdict: str) -> None:
+    room = Room(version)
+    nested: list[object] = []
+    for _ in range(levels - 1):
+        nested = [nested]
+    pdu = room.pdu(A0, "m.room.message", None, {"nested": nested})
+    assert room.maker.write(pdu).verdict == verdict
     room.assert_agreement()

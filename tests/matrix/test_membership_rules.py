@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -214,21 +215,77 @@ def test_third_party_invites(version: str) -> None:
     )
     for signatures in unusable:
         forged = {**signed, "signatures": signatures}
-        assert "no signature" in reason(BOB, CAROL, {"signed": forged})
+        assert "signature" in reason(BOB, CAROL, {"signed": forged})
     altered = {**signed, "extra": 1}
     assert "no signature" in reason(BOB, CAROL, {"signed": altered})
     room.member(ALICE, CAROL, "ban")
     assert "banned" in reason(BOB, CAROL, {"signed": signed})
 
 
-def test_third_party_keys() -> None:
-    key = encode_unpadded_base64(signer_of("identity.test").public_key)
-    room, signed = third_party_room(
-        "12", public_key="A" * 43, public_keys=[1, {}, {"public_key": 1}, {"public_key": key}]
-    )
-    invite = {"signed": signed}
-    assert room.membership_refusal(BOB, CAROL, "invite", third_party_invite=invite) == ""
-    many = {f"ed25519:{number}": "A" * 86 for number in range(100)}
-    invite = {"signed": {**signed, "signatures": {"identity.test": many}}}
-    reason = room.membership_refusal(BOB, CAROL, "invite", third_party_invite=invite)
-    assert "too many" in reason
+def third_party_reason(signatures: Any = None, **content: Any) -> str:
+    """signatures: in place of the good ones, which are given to what can be called."""
+    room, signed = third_party_room("12", **content)
+    if callable(signatures):
+        signatures = signatures(signed["signatures"]["identity.test"]["ed25519:1"])
+    invite = {"signed": signed if signatures is None else {**signed, "signatures": signatures}}
+    return room.membership_refusal(BOB, CAROL, "invite", third_party_invite=invite)
+
+
+IDENTITY_KEY = encode_unpadded_base64(signer_of("identity.test").public_key)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [{"public_key": IDENTITY_KEY}],
+        [{"public_key": "A" * 43}, {"public_key": IDENTITY_KEY}, {"public_key": "x"}, 1],
+        [{"public_key": "A" * 43}] * 62 + [{"public_key": IDENTITY_KEY}],
+    ],
+)
+def test_third_party_keys(listed: list[Any]) -> None:
+    assert third_party_reason(public_key="B" * 43, public_keys=listed) == ""
+
+
+@pytest.mark.parametrize("odd", [1, {}, {"public_key": 1}, {"public_key": "A" * 42}, "x", None])
+def test_a_third_party_key_that_is_none(odd: object) -> None:
+    """As deployed servers have it, the keys after it don't count, those before it do."""
+    good = {"public_key": IDENTITY_KEY}
+    reason = third_party_reason(public_key="B" * 43, public_keys=[odd, good])
+    assert "a public key that is none" in reason
+    assert third_party_reason(public_key="B" * 43, public_keys=[good, odd]) == ""
+    assert third_party_reason(public_keys=[odd]) == ""
+
+
+def test_public_keys_that_are_no_array() -> None:
+    forms: list[object] = ["", "x", {}, {"x": 1}]
+    for listed in forms:
+        assert third_party_reason(public_keys=listed) == ""
+        assert third_party_reason(public_key="B" * 43, public_keys=listed) != ""
+    for number in (None, 5, True):
+        assert "not an array" in third_party_reason(public_keys=number)
+
+
+def test_too_many_third_party_keys() -> None:
+    many = [{"public_key": "A" * 43}] * 63 + [{"public_key": IDENTITY_KEY}]
+    assert "too many" in third_party_reason(public_key="B" * 43, public_keys=many)
+
+
+def test_the_first_third_party_signature_decides() -> None:
+    """By server, then by key id: as deployed servers have it."""
+    wrong = "A" * 86
+    good: list[Callable[[str], object]] = [
+        lambda text: {"b": {"ed25519:1": text, "ed25519:2": wrong}, "c": None},
+        lambda text: {"a": {}, "b": {"a:1": wrong, "ed25519:1": text}},
+        lambda text: {"\uffff": {"ed25519:1": text}, "\U00010000": {"ed25519:1": wrong}},
+    ]
+    for signatures in good:
+        assert third_party_reason(signatures) == ""
+    bad: list[Callable[[str], object]] = [
+        lambda text: {"b": {"ed25519:1": wrong, "ed25519:2": text}},
+        lambda text: {"a": {"ed25519:2": wrong}, "b": {"ed25519:1": text}},
+        lambda text: {"a": None, "b": {"ed25519:1": text}},
+        lambda text: {"b": {"ed25519:0": 5, "ed25519:1": text}},
+        lambda text: {"b": {"curve:1": text}},
+    ]
+    for signatures in bad:
+        assert "signature" in third_party_reason(signatures)

@@ -1,0 +1,232 @@
+"""Batches of events of one room to bytes and back: what Events, cards and joins carry.
+
+Both ends of a session keep one encoder and one decoder each, for as long as the session lives;
+every batch is decoded once, in the order of encoding. Signatures aren't checked here. Called by
+dtnode.node on the store's thread.
+
+A batch is a row of events, each of which is compact (dtnode.wire.pdus.events) or canonical JSON.
+One that starts with EXPLICIT is read with empty tables and without looking into the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from dtnode.errors import DecodeError, FormatError, LimitError, RemoteProtocolError
+from dtnode.matrix.canonical_json import encode_checked_json
+from dtnode.matrix.hashing import event_id_of, signed_bytes
+from dtnode.matrix.identifiers import server_name_of
+from dtnode.matrix.pdu import Pdu, read_pdu
+from dtnode.matrix.room_versions import RoomVersion
+from dtnode.wire import limits
+from dtnode.wire.pdus.context import Form, KnownEvents, NothingKnown, TextCoder, Unreadable
+from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, read_event, write_event
+from dtnode.wire.pdus.reader import Reader
+from dtnode.wire.pdus.tables import Said, Tables
+from dtnode.wire.pdus.writer import Unpackable, Writer
+
+_RAW_EVENT: Final = OTHER | ESCAPE
+_EXPLICIT_BATCH: Final = OTHER | ESCAPE | 0x02
+_NOTHING: Final = NothingKnown()
+
+
+class BatchEncoder:
+    """The sending direction of a session.
+
+    received: the tables of the same end's decoder (`BatchDecoder.connect`).
+    """
+
+    def __init__(self, model: TextCoder | None = None) -> None:
+        self.tables = Tables()
+        self.received: Tables | None = None
+        self._model = model
+
+    def encode(
+        self,
+        room_id: str,
+        version: RoomVersion,
+        pdus: Sequence[Pdu],
+        known: KnownEvents,
+        *,
+        form: Form = Form.COMPACT,
+        max_bytes: int = limits.MAX_PDUS_BYTES,
+        max_pdus: int = limits.MAX_EVENTS_PDUS,
+    ) -> tuple[bytes, int]:
+        """(batch, how many of `pdus` it holds): the first at least, even beyond `max_bytes`.
+
+        pdus: of this room, parents before children. max_pdus: no more than the decoder is told.
+        """
+        explicit = form is Form.EXPLICIT
+        writer = Writer(
+            version,
+            Tables() if explicit else self.tables,
+            None if explicit else self.received,
+            _NOTHING if explicit else known,
+            self._model,
+        )
+        out = writer.out
+        if explicit:
+            out.append(_EXPLICIT_BATCH)
+        taken = json_bytes = 0
+        for pdu in pdus[:max_pdus]:
+            start = len(out)
+            json_bytes += len(pdu.canonical())
+            packed = form is not Form.RAW and self._pack(
+                writer, pdu, room_id, last=taken + 1 == len(pdus)
+            )
+            if not packed:
+                _write_raw(writer, pdu)
+            if taken and (len(out) > max_bytes or json_bytes > limits.MAX_PDUS_BYTES):
+                del out[start:]
+                writer.tables.undo()
+                break
+            taken += 1
+            said = Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)
+            if packed:
+                _note_carried(writer.tables, room_id, said, packed)
+            else:
+                writer.tables.carried_alone(room_id, said)
+            if explicit:
+                self.tables.carried_alone(room_id, said)
+        return bytes(out), taken
+
+    def _pack(self, writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> ReadEvent | None:
+        """Appends the compact form, and reads it again: what comes out is what the peer will get
+        if it holds the same. None: there is none that would come back the same."""
+        # Whether the content hash is that of the content, reading it shows as well; so it is only
+        # computed before where reading failed, or will.
+        for hash_is_right in (False,) if pdu.redacted else (True, False):
+            start = len(writer.out)
+            try:
+                write_event(writer, pdu, room_id, last=last, hash_is_right=hash_is_right)
+                writer.tables.undo()
+                event = self._read_again(writer, start, pdu, room_id)
+            except (Unpackable, RemoteProtocolError, FormatError):
+                event = None
+            if event is not None:
+                return event
+            del writer.out[start:]
+            writer.tables.undo()
+        return None
+
+    def _read_again(self, writer: Writer, start: int, pdu: Pdu, room_id: str) -> ReadEvent | None:
+        data = bytes(writer.out[start:])
+        reader = Reader(
+            data, pdu.version, writer.tables, writer.received, writer.known, self._model
+        )
+        event = read_event(reader, reader.byte(), room_id, pdu.version)
+        if event.json is None or _canonical(event.json, pdu.version) != pdu.canonical():
+            return None
+        return event
+
+
+class BatchDecoder:
+    """The receiving direction of a session."""
+
+    def __init__(self, model: TextCoder | None = None) -> None:
+        self.tables = Tables()
+        self._sent: Tables | None = None
+        self._model = model
+
+    def connect(self, encoder: BatchEncoder) -> None:
+        """Makes the two one end of a session: each may name what went by in the other direction."""
+        self._sent = encoder.tables
+        encoder.received = self.tables
+
+    def decode(
+        self,
+        room_id: str,
+        version: RoomVersion,
+        data: bytes,
+        known: KnownEvents,
+        *,
+        max_pdus: int = limits.MAX_EVENTS_PDUS,
+    ) -> list[bytes | Unreadable]:
+        """Per event its canonical JSON, or why it can't be put together here.
+
+        DecodeError: no batch. LimitError: over a bound. After either the session's tables can't be
+        in step any more; it must end.
+        """
+        explicit = data[:1] == bytes((_EXPLICIT_BATCH,))
+        reader = Reader(
+            data,
+            version,
+            Tables() if explicit else self.tables,
+            None if explicit else self._sent,
+            _NOTHING if explicit else known,
+            self._model,
+        )
+        reader.pos = 1 if explicit else 0
+        events: list[bytes | Unreadable] = []
+        size = 0
+        while not reader.at_end:
+            if len(events) == max_pdus:
+                raise LimitError(f"batch has more than {max_pdus} events")
+            event, said = self._next(reader, room_id, version)
+            if explicit:
+                self.tables.carried_alone(room_id, said)
+            size += len(event) if isinstance(event, bytes) else 0
+            if size > limits.MAX_PDUS_BYTES:
+                raise LimitError(f"batch has more than {limits.MAX_PDUS_BYTES} bytes of events")
+            events.append(event)
+        if not events:
+            raise DecodeError("batch has no event")
+        return events
+
+    def _next(
+        self, reader: Reader, room_id: str, version: RoomVersion
+    ) -> tuple[bytes | Unreadable, Said]:
+        reader.next_event()
+        head = reader.byte()
+        if head == _RAW_EVENT:
+            data = reader.sized()
+            said = _said_raw(data, version)
+            reader.tables.carried_alone(room_id, said)
+            return data, said
+        if head & OTHER and head & ESCAPE:
+            raise DecodeError(f"batch has an event of the unknown kind {head:#x}")
+        read = read_event(reader, head, room_id, version)
+        result: bytes | Unreadable
+        said = _UNKNOWN
+        if read.json is None:
+            result = Unreadable(reason=reader.unreadable or "it names an event not known here")
+        else:
+            try:
+                result = _canonical(read.json, version)
+                event_id = event_id_of(signed_bytes(read.json, version), version)
+                said = Said(event_id, read.depth, read.ts)
+            except FormatError as error:
+                result = Unreadable(reason=str(error))
+        _note_carried(reader.tables, room_id, said, read)
+        return result, said
+
+
+_UNKNOWN: Final = Said(None, None, None)
+
+
+def _note_carried(tables: Tables, room_id: str, said: Said, event: ReadEvent) -> None:
+    tables.carried(room_id, said, event.sender, event.auth_events)
+    if event.key_id is not None:
+        tables.signed_with(server_name_of(event.sender), event.key_id)
+
+
+def _canonical(json: dict[str, Any], version: RoomVersion) -> bytes:
+    data = encode_checked_json(json, strict=version.strict_canonical_json)
+    if len(data) > limits.MAX_PDU_BYTES:
+        raise LimitError(f"an event has {len(data)} bytes, at most {limits.MAX_PDU_BYTES}")
+    return data
+
+
+def _write_raw(writer: Writer, pdu: Pdu) -> None:
+    writer.out.append(_RAW_EVENT)
+    writer.sized(pdu.canonical())
+
+
+def _said_raw(data: bytes, version: RoomVersion) -> Said:
+    """Of an event that went by as canonical JSON; whether it is a valid one shows later."""
+    try:
+        pdu = read_pdu(data, version)
+    except FormatError:
+        return _UNKNOWN
+    return Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)
