@@ -323,9 +323,7 @@ class Connection:
             await self._perform(self._sync.request_card(room_id, now))
         self._requests.clear()
         for room_id, pdu in self._joins:
-            await self._perform(
-                self._sync.request_join(_join_request(room_id, pdu), now)
-            )
+            await self._perform(self._sync.request_join(_join_request(room_id, pdu), now))
         self._joins.clear()
         while self._news:
             await self._on_one_news(self._news.popleft())

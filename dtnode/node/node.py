@@ -7,7 +7,7 @@ Not here: data folder, HTTP, signals (dtnode.node.app), configured links (dtnode
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -17,10 +17,19 @@ import trio
 from dtnode.clock import Clock
 from dtnode.errors import AuthRuleError, StoreError
 from dtnode.link import Link
+from dtnode.link_info import LinkInfo
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.node.connection import Connection
+from dtnode.node.contacts import (
+    RESERVE_BELOW,
+    Acquaintances,
+    LinkContacts,
+    reserve_numbers,
+    who_is_who,
+)
 from dtnode.node.peer_work import PeerWork
+from dtnode.node.trace import Trace
 from dtnode.node.worker import News, RunBlocking, StoreWorker
 from dtnode.rooms import Rooms
 from dtnode.rooms.admission import NeedsCoSignature
@@ -29,8 +38,10 @@ from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.session import LinkSession
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
+from dtnode.wire.text_model import TextModel
 
 CARD_PATIENCE_S = 45.0  # for the card of a room that isn't known here, from the peers in reach
+TEXT_MODEL_UP_TO_BPS = 20_000  # faster links carry a text before the model has shortened it
 SIGNATURE_PATIENCE_S = 60.0  # for a member's signature; one that comes later counts all the same
 MAX_LINKS_A_PEER = 8  # at once; one is used, and some of those that stand by may be dead already
 _STORE_RETRY_S = 5.0  # after the store failed (disk full): there may be room by then
@@ -57,8 +68,9 @@ class Node:
         self.rooms = Rooms(store, signer, user_id, clock, entropy, spread)
         self.worker = StoreWorker(store, run_blocking, self._on_news)
         self.connections: dict[Connection, None] = {}  # by age
-        self._signer = signer
-        self._known, self._blocked = self._who_is_who()
+        self.trace = Trace(clock.now_ms)
+        self._acquaintances = self._introduce(signer)
+        self._text_coder = TextModel()
         self._news_came = trio.Event()
         self._cards_came = trio.Event()
         self._card_answers = 0
@@ -76,18 +88,16 @@ class Node:
 
     def knows(self, server_name: str) -> bool:
         """By the key: whoever is blocked stays so under a name with another domain."""
-        key = key_from_server_name(server_name)
-        return key in self._known and key not in self._blocked
+        return self._acquaintances.knows(server_name)
 
-    def _who_is_who(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        """(keys of known peers, keys of blocked ones)"""
-        peers = self.rooms.store.peers.all()
-        blocked = (peer.server_name for peer in peers if peer.blocked)
-        return _keys(self.rooms.sharing.known_servers()), _keys(blocked)
+    def _introduce(self, signer: Signer) -> Acquaintances:
+        with self.rooms.store.transaction():
+            first_number = reserve_numbers(self.rooms)
+        return Acquaintances(signer, who_is_who(self.rooms), first_number)
 
     async def peers_changed(self) -> None:
         """Somebody was added, blocked or removed: takes effect at once."""
-        self._known, self._blocked = await self.worker.run(self._who_is_who)
+        self._acquaintances.who = await self.worker.run(lambda: who_is_who(self.rooms))
         for connection in list(self.connections):
             if connection.peer is not None and not connection.welcome(connection.peer):
                 connection.close("this node doesn't talk to you any more")
@@ -97,7 +107,10 @@ class Node:
             await self._refresh.wait()
             self._refresh = trio.Event()
             try:
-                self._known, self._blocked = await self.worker.run(self._who_is_who)
+                self._acquaintances.who = await self.worker.run(lambda: who_is_who(self.rooms))
+                if self._acquaintances.numbers_left < RESERVE_BELOW:
+                    first = await self.worker.run(lambda: reserve_numbers(self.rooms))
+                    self._acquaintances.reserved(first)
             except StoreError as exc:
                 logger.error("who is known can't be looked up: %s", exc)
                 await trio.sleep(_STORE_RETRY_S)
@@ -123,27 +136,41 @@ class Node:
 
         def welcome(server_name: str) -> bool:
             key = key_from_server_name(server_name)
-            if key is None or key in self._blocked:
+            who = self._acquaintances.who
+            if key is None or key in who.blocked:
                 return False
-            return anyone or key == expected_key or key in self._known
+            return anyone or key == expected_key or key in who.keys
 
+        if self._acquaintances.numbers_left < RESERVE_BELOW:
+            self._refresh.set()
+        info = link.info
         session = LinkSession(
-            signer=self._signer,
+            contacts=LinkContacts(self._acquaintances, expected_peer, welcome),
             entropy=self.entropy,
-            info=link.info,
+            info=info,
             initiator=initiator,
-            expected_peer=expected_peer,
-            knows=welcome,
-            key_of=key_from_server_name,
+            wall_ms=self.clock.now_ms,
         )
         return Connection(
             link=link,
             link_id=link_id,
             session=session,
             worker=self.worker,
-            work_for=lambda peer: PeerWork(self.rooms, peer),
+            work_for=partial(self._work_for, info),
+            trace=self.trace,
             registry=self,
             welcome=welcome,
+        )
+
+    def _work_for(self, info: LinkInfo, peer: str) -> PeerWork:
+        slow = info.bitrate_bps is not None and info.bitrate_bps <= TEXT_MODEL_UP_TO_BPS
+        return PeerWork(
+            self.rooms,
+            peer,
+            cipher=info.cipher,
+            handshake=self._acquaintances.highest_accepted(peer),
+            text_coder=self._text_coder,
+            text_model=slow,
         )
 
     def authenticated(self, connection: Connection) -> bool:
@@ -152,6 +179,7 @@ class Node:
         if not connection.welcome(connection.peer):  # since the handshake asked
             connection.close("this node doesn't talk to you any more")
             return False
+        self._acquaintances.met(connection.peer)
         others = self.connections_to(connection.peer)
         for other in others:  # a peer that was cut off comes back before its old link is given up
             other.probe()
@@ -295,8 +323,3 @@ class Node:
 class _JoinAnswer:
     came: trio.Event = field(default_factory=trio.Event)
     refusal: str | None = None
-
-
-def _keys(server_names: Iterable[str]) -> frozenset[bytes]:
-    keys = (key_from_server_name(name) for name in server_names)
-    return frozenset(key for key in keys if key is not None)

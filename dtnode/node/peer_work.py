@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from dtnode.errors import PduError
+from dtnode.link_info import CipherPolicy
 from dtnode.matrix.pdu import Pdu
 from dtnode.node.card_sizes import fitting
 from dtnode.rooms import Outcome, Rooms, Verdict
@@ -20,9 +21,9 @@ from dtnode.rooms.sharing import Comparison
 from dtnode.store import RoomKind, RoomRecord
 from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
+from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned, RoomCard, Tips, Want
 from dtnode.wire.packing import PackedMessage, Packer, PduMessage
 from dtnode.wire.pdus import KnownEvents, NothingKnown, TextCoder
-from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned, RoomCard, Tips, Want
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class PeerView:
 class Ingested:
     """outcomes: of the events, for the log. known: whether the peer may learn that this node has
     the room. unread: places in the batch of events that could not be unpacked, or are no valid ones
-    as unpacked. altered: ids of those whose content is not what their hash says. See PeerSync.ingested
-    for the rest."""
+    as unpacked. altered: ids of those whose content is not what their hash says. For the rest see
+    PeerSync.ingested."""
 
     outcomes: tuple[Outcome, ...]
     unread: tuple[int, ...]
@@ -79,7 +80,7 @@ class Ingested:
 
 
 class PeerWork:
-    """handshake: number of the one that began this session, to be kept; None: this end's own.
+    """cipher: of the link. handshake: the highest number taken from the peer, to be kept (0: none).
     text_model: whether texts are sent shortened by it."""
 
     def __init__(
@@ -87,11 +88,13 @@ class PeerWork:
         rooms: Rooms,
         peer: str,
         *,
-        handshake: int | None,
+        cipher: CipherPolicy,
+        handshake: int,
         text_coder: TextCoder,
         text_model: bool,
     ) -> None:
         self._rooms = rooms
+        self._sharing = rooms.sharing.over(cipher)
         self._peer = peer
         self._handshake = handshake
         self._packer = Packer(text_coder, used=text_model)
@@ -102,7 +105,7 @@ class PeerWork:
         """At the start of a contact."""
         peers = self._rooms.store.peers
         peers.contacted(self._peer, self._rooms.clock.now_ms())
-        if self._handshake is not None:
+        if self._handshake:
             peers.set_handshake(self._peer, self._handshake)
         return self.view(None)
 
@@ -112,7 +115,7 @@ class PeerWork:
         told: None at the start of a contact, when both sides tell their Tips unasked and gaps are
         asked for again.
         """
-        sharing = self._rooms.sharing
+        sharing = self._sharing
         shared = sharing.shared_rooms(self._peer)
         fresh = [room for room in shared if room.room_id not in (told or ())]
         return PeerView(
@@ -140,7 +143,7 @@ class PeerWork:
 
     def _known_events(self, room_id: str) -> KnownEvents:
         """Both ends may count on what the other holds of a room that both have a part in."""
-        room = self._rooms.room(room_id)
+        room = self._room(room_id)
         if room is None or not (self._had_part(room) or self._is_expected(room)):
             return NothingKnown()
         return RoomEvents(self._rooms.store, room)
@@ -165,29 +168,34 @@ class PeerWork:
         return tuple(missing.event_id for missing in found)
 
     def _have(self, room: RoomRecord) -> tuple[str, ...]:
-        tips = self._rooms.sharing.tips_message(room, reply=False)
+        tips = self._sharing.tips_message(room, reply=False)
         return (*tips.tips, *tips.locator)
+
+    def _room(self, room_id: str) -> RoomRecord | None:
+        """None too where the room may not go over this link."""
+        room = self._rooms.room(room_id)
+        return room if room is not None and self._sharing.permits(room) else None
 
     def tips(self, room_id: str, reply: bool) -> Tips | None:
         room = self._rooms.room(room_id)
-        if room is None or not self._rooms.sharing.is_shared(room, self._peer):
+        if room is None or not self._sharing.is_shared(room, self._peer):
             return None
-        return self._rooms.sharing.tips_message(room, reply=reply)
+        return self._sharing.tips_message(room, reply=reply)
 
     def compare(self, tips: Tips) -> Comparison:
-        return self._rooms.sharing.compare(self._peer, tips)
+        return self._sharing.compare(self._peer, tips)
 
     def speculate(self, room_id: str) -> Comparison:
-        return self._rooms.sharing.speculate(self._peer, room_id)
+        return self._sharing.speculate(self._peer, room_id)
 
     def ingest(self, ingest: Ingest) -> Ingested | None:
         """None: this node has no part in that room, nothing was kept."""
-        room = self._rooms.room(ingest.room_id)
+        room = self._room(ingest.room_id)
         if room is None or room.version.identifier != ingest.room_version:
             return None
         received = self._rooms.receive(ingest.room_id, ingest.pdus, source=self._peer)
         outcomes = received.outcomes
-        self._rooms.sharing.brought(
+        self._sharing.brought(
             self._peer, ingest.room_id, [o.event_id for o in outcomes if o.event_id is not None]
         )
         known = self._may_know(room, outcomes)
@@ -251,7 +259,7 @@ class PeerWork:
     def _had_part(self, room: RoomRecord) -> bool:
         """Whether the peer is in the room or ever wrote in it."""
         newest = self._rooms.store.events.newest_of_server
-        return self._rooms.sharing.is_shared(room, self._peer) or any(
+        return self._sharing.is_shared(room, self._peer) or any(
             (event := self._rooms.store.events.by_nid(nid)) is not None and event.accepted
             for nid in newest(room.nid, self._peer)
         )
@@ -270,17 +278,17 @@ class PeerWork:
 
     def serve(self, want: Want) -> tuple[list[str], list[str]]:
         asked = tuple(dict.fromkeys(want.event_ids))
-        room = self._rooms.room(want.room_id)
+        room = self._room(want.room_id)
         if room is None or not self._had_part(room):
             return [], list(asked)  # the same in both cases, and cheap
-        return self._rooms.sharing.serve(self._peer, replace(want, event_ids=asked))
+        return self._sharing.serve(self._peer, replace(want, event_ids=asked))
 
     def load(self, load: Load) -> tuple[str, list[tuple[str, bytes]]]:
         """(room version, PDUs)"""
-        room = self._rooms.room(load.room_id)
+        room = self._room(load.room_id)
         if room is None:
             return "", []
-        pdus = self._rooms.sharing.load(self._peer, load.room_id, load.event_ids)
+        pdus = self._sharing.load(self._peer, load.room_id, load.event_ids)
         return room.version.identifier, pdus
 
     def take_card(self, card: RoomCard) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
@@ -297,7 +305,7 @@ class PeerWork:
         """Owed to the peer, as many as are sent at a time and at least one."""
         chosen: list[RoomCard] = []
         size = 0
-        for card in self._rooms.sharing.cards_for(self._peer):
+        for card in self._sharing.cards_for(self._peer):
             fits = self._fitting(card)
             if fits is None:
                 continue
@@ -308,7 +316,7 @@ class PeerWork:
         return tuple(chosen)
 
     def public_card(self, room_id: str) -> RoomCard | None:
-        card = self._rooms.sharing.public_card(room_id, self._peer)
+        card = self._sharing.public_card(room_id, self._peer)
         return None if card is None else self._fitting(card)
 
     def co_sign(self, request: JoinRequest) -> tuple[bytes | None, str]:
@@ -347,10 +355,10 @@ class PeerWork:
         return fits
 
     def delivered(self, room_id: str, event_ids: tuple[str, ...]) -> None:
-        self._rooms.sharing.acknowledged(self._peer, room_id, event_ids)
+        self._sharing.acknowledged(self._peer, room_id, event_ids)
 
     def told(self, event_id: str) -> None:
-        self._rooms.sharing.told(self._peer, event_id)
+        self._sharing.told(self._peer, event_id)
 
 
 def _unread(ingest: Ingest, outcomes: Sequence[Outcome]) -> tuple[int, ...]:

@@ -159,9 +159,7 @@ class Outbox:
             del self._unread[event_id]
         return room_id, ids, form
 
-    def put_back(
-        self, room_id: str, event_ids: Iterable[str], form: Form = Form.COMPACT
-    ) -> None:
+    def put_back(self, room_id: str, event_ids: Iterable[str], form: Form = Form.COMPACT) -> None:
         """Ids taken but not sent, to the front of the room's queue."""
         if form is not Form.COMPACT:
             self._unread.update((event_id, (room_id, form)) for event_id in event_ids)

@@ -83,9 +83,7 @@ class Packer:
     def _pack_events(self, message: Events, known: KnownEvents) -> PackedEvents:
         version = _version(message.room_version)
         pdus = _read(message.pdus, version)
-        data, taken = self._encoder.encode(
-            message.room_id, version, pdus, known, form=message.form
-        )
+        data, taken = self._encoder.encode(message.room_id, version, pdus, known, form=message.form)
         assert taken == len(pdus), "dtnode.sync sizes batches by dtnode.wire.limits"
         return PackedEvents(
             batch=message.batch,
@@ -140,7 +138,7 @@ class Packer:
         )
 
     def _alone(self, room_id: str, pdus: Sequence[Pdu]) -> bytes:
-        """A batch that stands alone: it may be acted on late, and by another tool than a session."""
+        """A batch that stands alone, as it may be acted on late."""
         data, taken = BatchEncoder(self._used).encode(
             room_id,
             pdus[0].version,

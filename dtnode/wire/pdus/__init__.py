@@ -4,9 +4,9 @@ Not the messages that carry batches (dtnode.wire.codec), nor the text model. Cal
 on the store's thread.
 """
 
+from dtnode.wire.messages import Form
 from dtnode.wire.pdus.batch import BatchDecoder, BatchEncoder
 from dtnode.wire.pdus.context import (
-    Form,
     KnownEvent,
     KnownEvents,
     NothingKnown,

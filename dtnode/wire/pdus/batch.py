@@ -20,7 +20,8 @@ from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.wire import limits
-from dtnode.wire.pdus.context import Form, KnownEvents, NothingKnown, TextCoder, Unreadable
+from dtnode.wire.messages import Form
+from dtnode.wire.pdus.context import KnownEvents, NothingKnown, TextCoder, Unreadable
 from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, read_event, write_event
 from dtnode.wire.pdus.reader import Reader
 from dtnode.wire.pdus.tables import Said, Tables

@@ -6,25 +6,12 @@ shorter dtnode.wire's text model.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import Protocol
 
 PREFIX_BYTES = 4
 """Of a reference hash, to name an event that the receiver should hold: in a room of a million
 events one in 4,000 prefixes is shared by two of them, and then the hash goes in full."""
-
-
-class Form(enum.Enum):
-    """How much a batch leaves to what the receiver holds.
-
-    COMPACT: tables of the session and look-ups into the room. EXPLICIT: neither, the batch is read
-    by itself. RAW: canonical JSON.
-    """
-
-    COMPACT = 0
-    EXPLICIT = 1
-    RAW = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
