@@ -16,7 +16,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 from dtnode.errors import LocalProtocolError
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
-from dtnode.session.framing import MAX_FRAME_BYTES, MIN_MTU_BYTES
+from dtnode.session.transfer.frames import MAX_FRAME_BYTES, MIN_MTU_BYTES
 
 MakePair = Callable[[], Awaitable[tuple[Link, Link]]]
 

@@ -15,31 +15,43 @@ import trio
 from dtnode.errors import RemoteProtocolError
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
-from dtnode.matrix.server_names import key_from_server_name
 from dtnode.node.connection import Connection
+from dtnode.node.contacts import Acquaintances, LinkContacts, WhoIsWho
 from dtnode.session import (
     LinkSession,
     MessageReceived,
     SessionClosed,
     SessionState,
 )
-from dtnode.session.framing import FrameKind, fragment
 from dtnode.signer import Ed25519Signer
 from dtnode.store import PeerRecord, RoomKind
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
-from dtnode.wire.codec import encode_message
 from dtnode.wire.messages import Ack, CardAck, Events, Message, RoomCard
-from tests.node.harness import World
+from dtnode.wire.packed import LinkMessage
+from dtnode.wire.packing import PackedMessage, Packer, PduMessage
+from dtnode.wire.pdus import NothingKnown
+from dtnode.wire.text_model import TextModel
+from tests.node.harness import START_MS, World
 
 M = TypeVar("M")
 MTU_BYTES = 60_000
 
 
+def strangers(signer: Ed25519Signer) -> Acquaintances:
+    """Of somebody who knows nobody: it dials whom it is told to, and introduces itself first."""
+    nobody = WhoIsWho(
+        names=(), keys=frozenset(), blocked=frozenset(), met=frozenset(), handshakes={}
+    )
+    return Acquaintances(signer, nobody, START_MS)
+
+
 class RawPeer:
     """heard: messages of the node. frames: all it sent. closed: the reason of its Bye."""
 
-    def __init__(self, link: Link, signer: Ed25519Signer, connection: Connection) -> None:
+    def __init__(
+        self, link: Link, signer: Ed25519Signer, connection: Connection, dials: str
+    ) -> None:
         self.signer = signer
         self.connection = connection
         self.heard: list[Message] = []
@@ -51,15 +63,14 @@ class RawPeer:
         self.reading = True
         self._link = link
         self._sending = trio.Lock()
-        self._number = 1_000_000
+        contacts = LinkContacts(strangers(signer), dials, lambda _: True)
+        self._packer = Packer(TextModel(), used=False)
         self._session = LinkSession(
-            signer=signer,
+            contacts=contacts,
             entropy=random.Random(signer.server_name).randbytes,
             info=link.info,
             initiator=True,
-            expected_peer=None,
-            knows=lambda name: True,
-            key_of=key_from_server_name,
+            wall_ms=lambda: START_MS,
         )
 
     async def record(self) -> None:
@@ -79,8 +90,9 @@ class RawPeer:
                 for event in self._session.receive_frame(frame, trio.current_time()):
                     match event:
                         case MessageReceived(message=message):
-                            self.heard.append(message)
-                            await self._answer(message)
+                            heard = self._unpacked(message)
+                            self.heard.append(heard)
+                            await self._answer(heard)
                         case SessionClosed(reason=reason):
                             self.closed = reason
                 await self._flush()
@@ -104,15 +116,25 @@ class RawPeer:
         if self.answering and isinstance(message, RoomCard):
             await self.send(CardAck(room_id=message.room_id, event_id=message.event_id))
 
-    async def send(self, *messages: Message) -> None:
+    def _unpacked(self, message: LinkMessage) -> Message:
+        if isinstance(message, PackedMessage):
+            return self._packer.unpack(message, NothingKnown())
+        return message
+
+    async def send(self, *messages: Message | LinkMessage) -> None:
         for message in messages:
-            await self.send_payload(encode_message(message))
+            packed = isinstance(message, PduMessage)
+            self._session.send(
+                self._packer.pack(message, NothingKnown()) if packed else message  # type: ignore[arg-type]
+            )
+            await self._flush()
 
     async def send_payload(self, payload: bytes) -> None:
         """Any bytes as a message of the session."""
-        self._number += 1
-        for frame in fragment(FrameKind.INITIATOR_MESSAGE, self._number, payload, MTU_BYTES):
-            await self.send_frame(frame)
+        live = self._session._live  # noqa: SLF001 - what no honest node does
+        assert live is not None
+        live.transfer.send(payload)
+        await self._flush()
 
     async def send_frame(self, frame: bytes) -> None:
         async with self._sending:
@@ -156,7 +178,7 @@ async def meet(
     connection = world.nodes[name].connection(
         there, link_id="raw", initiator=False, expected_peer=expected_peer, anyone=anyone
     )
-    peer = RawPeer(here, signer, connection)
+    peer = RawPeer(here, signer, connection, world.server(name))
     world.nursery.start_soon(connection.run)
     world.nursery.start_soon(peer.record if bare else peer.run)
     if known:

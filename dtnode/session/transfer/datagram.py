@@ -170,6 +170,10 @@ class DatagramTransfer:
             frames.append(frame)
         return frames
 
+    def farewell(self, message: bytes) -> list[bytes]:
+        """None: whoever is out of reach would miss it, and a silent end costs the peer nothing."""
+        return []
+
     def next_wake_at(self) -> float | None:
         """When frames_to_send() must be called even if nothing happens; None: never."""
         if self._outbox:

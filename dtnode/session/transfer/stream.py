@@ -102,6 +102,15 @@ class StreamTransfer:
             given += len(frames[-1])
         return frames
 
+    def farewell(self, message: bytes) -> list[bytes]:
+        """The frames of a last message, in place of what waits; none where a message was begun."""
+        if self._offset:
+            return []
+        self._queue.clear()
+        self._queued_bytes = 0
+        self.send(message)
+        return self.frames_to_send(0.0)
+
     def next_wake_at(self) -> float | None:
         return None
 
