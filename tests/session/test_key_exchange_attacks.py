@@ -292,6 +292,7 @@ def test_a_restored_backup_is_told_the_number_and_starts_again(introduce: bool) 
     answer = answered(bob.hear(first_of(dialling)))
     assert answer.established is None
     told = dialling.receive(answer.message, NOW_MS)
+    assert isinstance(told, Stale)
     assert told == Stale(peer=bob.name, highest=bob.taken[ALICE.server_name])
     assert dialling.pending == frozenset()
     restored.used[bob.name] = told.highest

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtnode.errors import DecodeError, LimitError, LocalProtocolError, RemoteProtocolError
-from dtnode.link_info import CipherPolicy
+from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.session.sealing import (
     EPOCH_FRAMES,
     MAX_COUNTER,
     MAX_FORGERIES,
-    MAX_JUMP_FRAMES,
+    MAX_JUMP_EPOCHS,
     WINDOW_FRAMES,
     BadTagError,
     FrameOpener,
@@ -24,9 +24,10 @@ from dtnode.session.sealing import (
     ReplayedError,
     transfer_keys,
 )
-from dtnode.session.transfer.seals import SEAL_BYTES, Opener, Sealer, TransferKeys
+from dtnode.session.transfer import SEAL_BYTES, Opener, Sealer, TransferKeys, make_transfer
 
 SEALED, CLEAR = CipherPolicy.SEALED, CipherPolicy.CLEAR
+MAX_JUMP_FRAMES = MAX_JUMP_EPOCHS * EPOCH_FRAMES
 both = pytest.mark.parametrize("policy", [SEALED, CLEAR])
 KEY = bytes(range(32))
 
@@ -209,6 +210,50 @@ def test_reflected_and_confused_frames(policy: CipherPolicy) -> None:
     assert bob.data_opener.open(0, b"", sealed) == b"hello"
     told = bob.ack_sealer.seal(256, b"", b"")
     assert alice.ack_opener.open(256, b"", told) == b""
+
+
+def test_acknowledgements_may_leave_out_any_number() -> None:
+    """Most ride on frames, so that the next one of its own may be millions of counters later."""
+    alice, bob = ends_of()
+    for counter in (0, 256, 2**40, MAX_COUNTER - 1):
+        assert bob.ack_opener.open(counter, b"", alice.ack_sealer.seal(counter, b"", b"")) == b""
+
+
+@both
+@pytest.mark.parametrize("reliable", [True, False])
+def test_a_transfer_over_these_keys(policy: CipherPolicy, reliable: bool) -> None:
+    """Through several epochs, with losses, repetitions and late frames where the link has them."""
+    chance = random.Random(1)
+    info = LinkInfo(mtu_bytes=200, reliable=reliable, cipher=policy)
+    keys = ends_of(policy)
+    ends = [make_transfer(info=info, keys=keys[n], initiator=n == 0) for n in (0, 1)]
+    messages = [chance.randbytes(chance.randrange(1, 400)) for _ in range(2000)]
+    received: list[list[bytes]] = [[], []]
+    for message in messages:
+        ends[0].send(message)
+        ends[1].send(message[::-1])
+    now = 0.0
+    late: list[tuple[int, bytes]] = []
+    while not all(end.is_idle for end in ends):
+        arriving, late = late, []
+        for n in (0, 1):
+            for frame in ends[n].frames_to_send(now):
+                fate = 1.0 if reliable else chance.random()
+                if fate > 0.1:
+                    arriving.append((1 - n, frame))
+                if 0.05 < fate < 0.15:
+                    late.append((1 - n, frame))
+        for n, frame in arriving:
+            received[n] += ends[n].receive_frame(frame, now)
+        wakes = [wake for end in ends if (wake := end.next_wake_at()) is not None]
+        now = max(now + 0.01, min(wakes, default=0.0))
+    assert received == [[message[::-1] for message in messages], messages]
+    for thing in (keys[0].data_sealer, keys[1].data_opener):
+        assert isinstance(thing, FrameSealer | FrameOpener)
+        assert min(thing._epochs._ciphers) >= 1
+    for opener in (keys[0].data_opener, keys[1].data_opener):
+        assert isinstance(opener, FrameOpener)
+        assert opener.forgeries == 0
 
 
 def test_an_open_link_has_no_keys() -> None:
