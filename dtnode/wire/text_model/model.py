@@ -1,0 +1,127 @@
+"""Texts to few bytes and back: what dtnode.wire puts message bodies through on slow links.
+
+Not for bulk data, and not a secret: the same text always gives the same bytes. Short texts go
+through the predictor and the arithmetic coder, 30 characters of chat in 10 to 15 bytes; longer ones
+through deflate with the phrases as its dictionary, because a predictor in Python takes its time.
+Each text stands alone, so that any message can be read without the others. Called by
+dtnode.wire.pdu_codec.
+
+The first use builds the index (see `priming`); a node without slow links never does.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import cached_property
+
+from dtnode.errors import DecodeError, LocalProtocolError
+from dtnode.wire.text_model import case_marks
+from dtnode.wire.text_model.arithmetic import Decoder, Encoder
+from dtnode.wire.text_model.contexts import Contexts
+from dtnode.wire.text_model.predictor import Predictor
+from dtnode.wire.text_model.priming import Index, phrases
+from dtnode.wire.text_model.weights import WEIGHTS
+
+TABLE_VERSION = 1
+"""Names the phrases, the weights and the arithmetic together. Both ends must have the same."""
+
+MAX_PREDICTED_BYTES = 2_048
+"""Texts up to here are predicted: under a tenth of a second. What a decoder can be made to do is
+bounded by it, too: a symbol costs at most two per byte of text, with its marks."""
+
+_DEFLATED = b"\0"
+_DEFLATED_PROBABILITY = 1 << 8
+"""First thing coded: is this deflated? Always no, at 1 in 256, so that no predicted text starts
+with a zero byte. It costs 0.006 bits."""
+_WINDOW = 32_768
+
+
+class TextModel:
+    """`compress` and `decompress` of one table version."""
+
+    def __init__(self, version: int = TABLE_VERSION) -> None:
+        """Cheap: nothing is built before the first use.
+
+        Raises:
+            LocalProtocolError: this node has no tables of that version.
+        """
+        if version != TABLE_VERSION:
+            raise LocalProtocolError(f"no text model {version} here, only {TABLE_VERSION}")
+        self.version = version
+
+    @cached_property
+    def _contexts(self) -> Contexts:
+        return Contexts(Index(phrases()))
+
+    @cached_property
+    def _dictionary(self) -> bytes:
+        # The end of the dictionary is the cheapest to point at, and English comes first.
+        return b"\n".join(reversed(phrases()))[-_WINDOW:]
+
+    def compress(self, text: bytes) -> bytes | None:
+        """The short form of `text` (any bytes), or None if it would not be shorter."""
+        if not text:
+            return None
+        short = self._predict(text) if len(text) <= MAX_PREDICTED_BYTES else self._deflate(text)
+        return short if len(short) < len(text) else None
+
+    def decompress(self, data: bytes, max_bytes: int) -> bytes:
+        """The text whose `compress` is `data`.
+
+        Takes at most about a tenth of a second, or what inflating `max_bytes` takes.
+
+        Raises:
+            DecodeError: no encoder made these bytes, or the text is longer than `max_bytes`.
+        """
+        deflated = data[:1] == _DEFLATED
+        text = self._inflate(data[1:], max_bytes) if deflated else self._read(data, max_bytes)
+        if len(data) >= len(text):
+            raise DecodeError("compressed text that is no shorter than its text: refuse it")
+        return text
+
+    def _predict(self, text: bytes) -> bytes:
+        encoder = Encoder()
+        encoder.code(0, _DEFLATED_PROBABILITY)
+        predictor = Predictor(self._contexts, WEIGHTS)
+        for symbol in case_marks.encode(text):
+            predictor.code(encoder, symbol)
+        predictor.code(encoder, case_marks.END)
+        return encoder.finish()
+
+    def _read(self, data: bytes, max_bytes: int) -> bytes:
+        decoder = Decoder(data)
+        if decoder.code(0, _DEFLATED_PROBABILITY):
+            raise DecodeError("compressed text with a start that no encoder writes")
+        predictor = Predictor(self._contexts, WEIGHTS)
+        marked = bytearray()
+        literal = False
+        for _ in range(2 * min(max_bytes, MAX_PREDICTED_BYTES) + 1):
+            symbol = predictor.code(decoder, 0)
+            if symbol == case_marks.END and not literal:
+                break
+            literal = symbol == case_marks.LITERAL and not literal
+            marked.append(symbol)
+        else:
+            raise DecodeError(f"compressed text of more than {max_bytes} bytes: refuse it")
+        text = case_marks.decode(bytes(marked))
+        if len(text) > min(max_bytes, MAX_PREDICTED_BYTES):
+            raise DecodeError(f"compressed text of more than {max_bytes} bytes: refuse it")
+        if not decoder.ends_here() or case_marks.encode(text) != marked:
+            raise DecodeError("compressed text in another form than encoders give it: refuse it")
+        return text
+
+    def _deflate(self, text: bytes) -> bytes:
+        deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=self._dictionary)
+        return _DEFLATED + deflater.compress(text) + deflater.flush()
+
+    def _inflate(self, data: bytes, max_bytes: int) -> bytes:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=self._dictionary)
+        try:
+            text = inflater.decompress(data, max_bytes + 1)
+        except zlib.error as error:
+            raise DecodeError(f"compressed text that does not inflate: {error}") from error
+        if len(text) > max_bytes:
+            raise DecodeError(f"compressed text of more than {max_bytes} bytes: refuse it")
+        if not inflater.eof or inflater.unused_data or len(text) <= MAX_PREDICTED_BYTES:
+            raise DecodeError("compressed text in another form than encoders give it: refuse it")
+        return text
