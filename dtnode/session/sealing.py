@@ -20,6 +20,7 @@ be, they are only let go.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final, Protocol
@@ -220,14 +221,34 @@ class FrameOpener:
         self._epochs.forget_before(max(0, counter - WINDOW_FRAMES + 1))
 
 
-def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) -> TransferKeys:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKeys(TransferKeys):
+    """One end's four keys, for the transfer; what LinkSession does with them itself is below."""
+
+    data_sealer: FrameSealer
+    data_opener: FrameOpener
+    ack_sealer: FrameSealer
+    ack_opener: FrameOpener
+
+    @property
+    def worn_out(self) -> bool:
+        """An opener takes nothing any more (MAX_FORGERIES): open another session."""
+        return self.data_opener.worn_out or self.ack_opener.worn_out
+
+    def erase(self) -> None:
+        """Forget all of them."""
+        for one in (self.data_sealer, self.data_opener, self.ack_sealer, self.ack_opener):
+            one.erase()
+
+
+def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) -> SessionKeys:
     """One end's sealers and openers, from the handshake's two keys (32 bytes each).
 
     Frames and acknowledgements count apart, so they have keys apart. The policy is part of every
     key: ends that disagree on it understand nothing, and a clear frame is never taken for a sealed
     one.
     """
-    return TransferKeys(
+    return SessionKeys(
         data_sealer=FrameSealer(_purpose(send_key, b"data", policy), policy),
         data_opener=FrameOpener(_purpose(receive_key, b"data", policy), policy),
         ack_sealer=FrameSealer(_purpose(send_key, b"ack", policy), policy, _WHOLE_SESSION),
