@@ -19,6 +19,7 @@ class RedactionTable:
     def of(self, target: str, room_nid: int) -> list[int]:
         """Numbers of the accepted redactions in this room that name an event and aren't
         soft-failed, in rising order."""
+        self._db.flush()
         rows = self._db.execute(
             "SELECT r.event_nid FROM redactions r JOIN events e ON e.event_nid = r.event_nid"
             " WHERE r.target = ? AND e.room_nid = ? AND NOT e.rejected AND NOT e.soft_failed"
