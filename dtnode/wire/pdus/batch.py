@@ -11,17 +11,16 @@ One that starts with EXPLICIT is read with empty tables and without looking into
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from dtnode.errors import DecodeError, FormatError, LimitError, RemoteProtocolError
-from dtnode.matrix.canonical_json import encode_checked_json
 from dtnode.matrix.hashing import event_id_of, signed_bytes
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.wire import limits
 from dtnode.wire.pdus.context import Form, KnownEvents, NothingKnown, TextCoder, Unreadable
-from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, read_event, write_event
+from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, complete, read_event, write_event
 from dtnode.wire.pdus.reader import Reader
 from dtnode.wire.pdus.tables import Said, Tables
 from dtnode.wire.pdus.writer import Unpackable, Writer
@@ -34,11 +33,13 @@ _NOTHING: Final = NothingKnown()
 class BatchEncoder:
     """The sending direction of a session.
 
-    received: the tables of the same end's decoder (`BatchDecoder.connect`).
+    servers: names that both ends know from the start, the same at both: the initiator's and the
+    responder's. received: the tables of the same end's decoder (`BatchDecoder.connect`).
     """
 
-    def __init__(self, model: TextCoder | None = None) -> None:
-        self.tables = Tables()
+    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+        self.tables = Tables(servers)
+        self._servers = tuple(servers)
         self.received: Tables | None = None
         self._model = model
 
@@ -60,7 +61,7 @@ class BatchEncoder:
         explicit = form is Form.EXPLICIT
         writer = Writer(
             version,
-            Tables() if explicit else self.tables,
+            Tables(self._servers) if explicit else self.tables,
             None if explicit else self.received,
             _NOTHING if explicit else known,
             self._model,
@@ -116,16 +117,16 @@ class BatchEncoder:
             data, pdu.version, writer.tables, writer.received, writer.known, self._model
         )
         event = read_event(reader, reader.byte(), room_id, pdu.version)
-        if event.json is None or _canonical(event.json, pdu.version) != pdu.canonical():
-            return None
-        return event
+        same = event.json is not None and complete(event.json, pdu.version) == pdu.canonical()
+        return event if same else None
 
 
 class BatchDecoder:
-    """The receiving direction of a session."""
+    """The receiving direction of a session. servers: as the encoder's at the other end."""
 
-    def __init__(self, model: TextCoder | None = None) -> None:
-        self.tables = Tables()
+    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+        self.tables = Tables(servers)
+        self._servers = tuple(servers)
         self._sent: Tables | None = None
         self._model = model
 
@@ -152,7 +153,7 @@ class BatchDecoder:
         reader = Reader(
             data,
             version,
-            Tables() if explicit else self.tables,
+            Tables(self._servers) if explicit else self.tables,
             None if explicit else self._sent,
             _NOTHING if explicit else known,
             self._model,
@@ -193,7 +194,7 @@ class BatchDecoder:
             result = Unreadable(reason=reader.unreadable or "it names an event not known here")
         else:
             try:
-                result = _canonical(read.json, version)
+                result = complete(read.json, version)
                 event_id = event_id_of(signed_bytes(read.json, version), version)
                 said = Said(event_id, read.depth, read.ts)
             except FormatError as error:
@@ -209,13 +210,6 @@ def _note_carried(tables: Tables, room_id: str, said: Said, event: ReadEvent) ->
     tables.carried(room_id, said, event.sender, event.auth_events)
     if event.key_id is not None:
         tables.signed_with(server_name_of(event.sender), event.key_id)
-
-
-def _canonical(json: dict[str, Any], version: RoomVersion) -> bytes:
-    data = encode_checked_json(json, strict=version.strict_canonical_json)
-    if len(data) > limits.MAX_PDU_BYTES:
-        raise LimitError(f"an event has {len(data)} bytes, at most {limits.MAX_PDU_BYTES}")
-    return data
 
 
 def _write_raw(writer: Writer, pdu: Pdu) -> None:
