@@ -59,13 +59,11 @@ class BatchEncoder:
         pdus: of this room, parents before children. max_pdus: no more than the decoder is told.
         """
         explicit = form is Form.EXPLICIT
-        writer = Writer(
-            version,
-            Tables(self._servers) if explicit else self.tables,
-            None if explicit else self.received,
-            _NOTHING if explicit else known,
-            self._model,
-        )
+        tables = Tables(self._servers) if explicit else self.tables
+        received = None if explicit else self.received
+        known = _NOTHING if explicit else known
+        writer = Writer(version, tables, received, known, self._model)
+        checker = Reader(b"", version, tables, received, known, self._model)
         out = writer.out
         if explicit:
             out.append(_EXPLICIT_BATCH)
@@ -74,25 +72,27 @@ class BatchEncoder:
             start = len(out)
             json_bytes += len(pdu.canonical())
             packed = form is not Form.RAW and self._pack(
-                writer, pdu, room_id, last=taken + 1 == len(pdus)
+                writer, checker, pdu, room_id, last=taken + 1 == len(pdus)
             )
             if not packed:
                 _write_raw(writer, pdu)
             if taken and (len(out) > max_bytes or json_bytes > limits.MAX_PDUS_BYTES):
                 del out[start:]
-                writer.tables.undo()
+                tables.undo()
                 break
             taken += 1
             said = Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)
             if packed:
-                _note_carried(writer.tables, room_id, said, packed)
+                _note_carried(tables, room_id, said, packed)
             else:
-                writer.tables.carried_alone(room_id, said)
+                tables.carried_alone(room_id, said)
             if explicit:
                 self.tables.carried_alone(room_id, said)
         return bytes(out), taken
 
-    def _pack(self, writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> ReadEvent | None:
+    def _pack(
+        self, writer: Writer, checker: Reader, pdu: Pdu, room_id: str, *, last: bool
+    ) -> ReadEvent | None:
         """Appends the compact form, and reads it again: what comes out is what the peer will get
         if it holds the same. None: there is none that would come back the same."""
         # Whether the content hash is that of the content, reading it shows as well; so it is only
@@ -102,7 +102,7 @@ class BatchEncoder:
             try:
                 write_event(writer, pdu, room_id, last=last, hash_is_right=hash_is_right)
                 writer.tables.undo()
-                event = self._read_again(writer, start, pdu, room_id)
+                event = _read_again(checker, bytes(writer.out[start:]), pdu, room_id)
             except (Unpackable, RemoteProtocolError, FormatError):
                 event = None
             if event is not None:
@@ -110,15 +110,6 @@ class BatchEncoder:
             del writer.out[start:]
             writer.tables.undo()
         return None
-
-    def _read_again(self, writer: Writer, start: int, pdu: Pdu, room_id: str) -> ReadEvent | None:
-        data = bytes(writer.out[start:])
-        reader = Reader(
-            data, pdu.version, writer.tables, writer.received, writer.known, self._model
-        )
-        event = read_event(reader, reader.byte(), room_id, pdu.version)
-        same = event.json is not None and complete(event.json, pdu.version) == pdu.canonical()
-        return event if same else None
 
 
 class BatchDecoder:
@@ -201,6 +192,15 @@ class BatchDecoder:
                 result = Unreadable(reason=str(error))
         _note_carried(reader.tables, room_id, said, read)
         return result, said
+
+
+def _read_again(checker: Reader, data: bytes, pdu: Pdu, room_id: str) -> ReadEvent | None:
+    """What the peer reads, its tables being as ours; None: something else than `pdu`."""
+    checker.load(data)
+    checker.next_event()
+    event = read_event(checker, checker.byte(), room_id, pdu.version)
+    same = event.json is not None and complete(event.json, pdu.version) == pdu.canonical()
+    return event if same else None
 
 
 _UNKNOWN: Final = Said(None, None, None)

@@ -85,12 +85,11 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool, hash_is_r
     out = writer.out
     start = len(out)
     out.append(0)
-    if len(pdu.sender) > codes.MAX_NAME_BYTES or len(pdu.sender.encode()) > codes.MAX_NAME_BYTES:
-        raise Unpackable
-    writer.user(pdu.sender)
+    _write_sender(writer, pdu.sender)
     head, parents = _write_parents(writer, pdu.prev_events, room_id)
     _write_time(writer, pdu.origin_server_ts - (_base_ts(writer.tables.last_ts, parents) or 0))
-    extras = _extras(writer, pdu, room_id, parents, hash_is_right=hash_is_right)
+    signature, extras = _own_signature(writer, pdu)
+    extras |= _extras(pdu, room_id, parents, hash_is_right=hash_is_right)
     if extras:
         out.append(extras)
     is_text = _is_plain_text(pdu)
@@ -104,12 +103,7 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool, hash_is_r
     if extras:
         head |= TEXT_EXTRAS if is_text else OTHER_EXTRAS
         _write_extras(writer, pdu, extras, parents)
-    if not extras & SIGNATURES:
-        server = pdu.sender_server
-        (text,) = pdu.json["signatures"][server].values()
-        signature = exact_base64(text)
-        assert signature is not None, "_extras looked at it"
-        out += signature
+    out += signature
     if is_text:
         head |= _write_body(writer, pdu.content, last=last)
     else:
@@ -159,15 +153,18 @@ def _write_time(writer: Writer, delta: int) -> None:
     writer.signed(delta)
 
 
-def _extras(
-    writer: Writer,
-    pdu: Pdu,
-    room_id: str,
-    parents: list[Said],
-    *,
-    hash_is_right: bool,
-) -> int:
-    """Which of the extra fields this event needs."""
+def _write_sender(writer: Writer, sender: str) -> None:
+    slot = writer.tables.users.find(sender)
+    if slot is not None:
+        writer.out.append(slot)
+    elif len(sender) <= codes.MAX_NAME_BYTES and len(sender.encode()) <= codes.MAX_NAME_BYTES:
+        writer.user(sender)
+    else:
+        raise Unpackable
+
+
+def _extras(pdu: Pdu, room_id: str, parents: list[Said], *, hash_is_right: bool) -> int:
+    """Which of the extra fields this event needs, signatures aside."""
     json = pdu.json
     extras = DEPTH if pdu.depth != _expected_depth(parents) else 0
     hashes = json["hashes"]
@@ -177,7 +174,6 @@ def _extras(
         right = encode_unpadded_base64(content_hash(json, pdu.version))
         if hashes["sha256"] != right:
             extras |= HASHES if _raw(hashes["sha256"], HASH_BYTES) is None else HASH
-    extras |= _signature_extras(writer, pdu)
     carries_room_id = "room_id" in json
     if carries_room_id != _implies_room_id(pdu.version, pdu.type) or (
         carries_room_id and json["room_id"] != room_id
@@ -193,16 +189,20 @@ def _extras(
     return extras
 
 
-def _signature_extras(writer: Writer, pdu: Pdu) -> int:
+def _own_signature(writer: Writer, pdu: Pdu) -> tuple[bytes, int]:
+    """The 64 bytes of the one signature of the sender's server; none where there is another or
+    more, which SIGNATURES says."""
     signatures = pdu.json["signatures"]
     server = pdu.sender_server
     own = signatures.get(server, {})
     if len(signatures) != 1 or len(own) != 1:
-        return SIGNATURES
+        return b"", SIGNATURES
     ((key_id, text),) = own.items()
-    if len(key_id) > codes.MAX_NAME_BYTES or _raw(text, SIGNATURE_BYTES) is None:
-        return SIGNATURES
-    return 0 if key_id == writer.tables.key_ids.get(server, USUAL_KEY_ID) else KEY_ID
+    raw = _raw(text, SIGNATURE_BYTES)
+    if raw is None or len(key_id) > codes.MAX_NAME_BYTES:
+        return b"", SIGNATURES
+    usual = writer.tables.key_ids.get(server, USUAL_KEY_ID)
+    return raw, 0 if key_id == usual else KEY_ID
 
 
 def _raw(text: str, size: int) -> bytes | None:
