@@ -205,7 +205,8 @@ def invite(
 ) -> None:
     """Ask USER into ROOM; the invite travels through any node that meets theirs."""
     more: JsonObject = {} if signed is None else {"org.dtnode.signed": _object(signed.read())}
-    _membership(folder, room, "invite", user, reason, more)
+    answer = _membership(folder, room, "invite", user, reason, more)
+    _tell_if_stuck(answer, "The invite is made", "they don't hear")
 
 
 @rooms.command()
@@ -222,20 +223,20 @@ def join(folder: DataFolder, room: str) -> None:
             f" dtnode room join {shlex.quote(replaced_by)}",
             err=True,
         )
-    _tell_if_stuck(answer, "You are in")
+    _tell_if_stuck(answer, "You are in", "nobody hears")
 
 
-def _tell_if_stuck(answer: JsonObject, done: str) -> None:
-    """Where the only way to the room's members is one that others can read."""
+def _tell_if_stuck(answer: JsonObject, done: str, who: str) -> None:
+    """Where the only way there is one that others can read."""
     links = answer.get("org.dtnode.unpermitted_links")
     if not links:
         return
     one = len(links) == 1
     click.echo(
-        f"{done}, but nobody hears of it yet: others can read what goes over"
-        f" {printable(' and '.join(links))}, the only {'link' if one else 'links'} to this room's"
-        f" members, and you haven't permitted this room for {'it' if one else 'them'}. To permit"
-        f" it: dtnode room permit {shlex.quote(answer['room_id'])} --clear-links yes",
+        f"{done}, but {who} of it yet: others can read what goes over"
+        f" {printable(' and '.join(links))}, the only {'link' if one else 'links'} there, and you"
+        f" haven't permitted this room for {'it' if one else 'them'}. To permit it:"
+        f" dtnode room permit {shlex.quote(answer['room_id'])} --clear-links yes",
         err=True,
     )
 
@@ -252,7 +253,7 @@ def knock(folder: DataFolder, room: str, reason: str | None) -> None:
     body: JsonObject = {} if reason is None else {"reason": reason}
     with NodeApi(folder) as api:
         answer = api.post(f"{CLIENT_API}/knock/{segment(_joinable(api, room))}", body)
-    _tell_if_stuck(answer, "You have asked")
+    _tell_if_stuck(answer, "You have asked", "nobody hears")
 
 
 @rooms.command()
@@ -421,15 +422,17 @@ def _membership(
     user: str | None,
     reason: str | None,
     more: JsonObject | None = None,
-) -> None:
-    """One of the Client-Server API's membership calls (section "Room membership")."""
+) -> JsonObject:
+    """One of the Client-Server API's membership calls (section "Room membership"): its answer, with
+    the room's id."""
     with NodeApi(folder) as api:
         room_id = api.room_id(room)
         body: JsonObject = {} if user is None else {"user_id": api.user_id(user)}
         body |= more or {}
         if reason is not None:
             body["reason"] = reason
-        api.post(room_path(room_id, action), body)
+        answer: JsonObject = api.post(room_path(room_id, action), body)
+    return {"room_id": room_id, **answer}
 
 
 def _joinable(api: NodeApi, room: str) -> str:

@@ -43,7 +43,6 @@ class Api:
     sessions: Sessions
     attempts: AttemptLimit
     transactions: Transactions
-    redactions: Redactions
     snapshots: Snapshots
     renderer: Renderer
     account_data: AccountData
@@ -80,7 +79,7 @@ def make_api(
 ) -> Api:
     rooms = host.rooms
     snapshots = Snapshots(rooms)
-    redactions, transactions = Redactions(rooms), Transactions(rooms.store)
+    transactions = Transactions(rooms.store)
     return Api(
         host=host,
         user_id=user_id,
@@ -89,9 +88,8 @@ def make_api(
         sessions=Sessions(access_token, entropy),
         attempts=AttemptLimit(trio.current_time),
         transactions=transactions,
-        redactions=redactions,
         snapshots=snapshots,
-        renderer=Renderer(rooms, redactions, transactions),
+        renderer=Renderer(rooms, Redactions(rooms), transactions),
         account_data=AccountData(rooms.store, snapshots, user_id),
     )
 

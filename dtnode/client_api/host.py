@@ -47,6 +47,10 @@ class Host(Protocol):
         """The answer to GET /_dtnode/v1/status."""
         ...
 
+    def links(self) -> Sequence[dict[str, Any]]:
+        """The status objects of the links alone, which cost nothing."""
+        ...
+
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         """Missing event -> server names of the peers that were asked for it."""
         ...

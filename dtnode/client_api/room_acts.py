@@ -23,7 +23,7 @@ from dtnode.client_api.room_permission import unpermitted_links
 from dtnode.client_api.routes import CLIENT, Route, post, put
 from dtnode.client_api.snapshots import FORGOTTEN
 from dtnode.errors import ClientApiError
-from dtnode.matrix.identifiers import is_user_id
+from dtnode.matrix.identifiers import is_user_id, server_name_of
 from dtnode.matrix.pdu import MAX_PDU_BYTES
 from dtnode.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS
 from dtnode.rooms.local import NewRoom, RoomNotHere
@@ -156,9 +156,9 @@ async def knock(api: Api, call: Call) -> Json:
     return {"room_id": room_id, **await _not_told(api, room_id)}
 
 
-async def _not_told(api: Api, room_id: str) -> Json:
-    """`org.dtnode.unpermitted_links`: why nobody hears of the join or knock yet."""
-    links = await unpermitted_links(api, room_id)
+async def _not_told(api: Api, room_id: str, to: str | None = None) -> Json:
+    """`org.dtnode.unpermitted_links`: why who should hear of it doesn't yet."""
+    links = await unpermitted_links(api, room_id, to)
     return {"org.dtnode.unpermitted_links": links} if links else {}
 
 
@@ -188,8 +188,9 @@ async def invite(api: Api, call: Call) -> Json:
             "there is no identity server here that would know whose address that is: invite people"
             " by their user id (@name:server)",
         )
-    signed = optional(body, "org.dtnode.signed", dict)
-    return await _set_membership(api, call, body, user_id_of(body), "invite", signed=signed)
+    signed, user_id = optional(body, "org.dtnode.signed", dict), user_id_of(body)
+    answer = await _set_membership(api, call, body, user_id, "invite", signed=signed)
+    return answer | await _not_told(api, call.params["room_id"], server_name_of(user_id))
 
 
 async def leave(api: Api, call: Call) -> Json:

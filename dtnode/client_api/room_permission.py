@@ -45,22 +45,24 @@ def _permission(api: Api, room_id: str) -> Json:
     }
 
 
-async def unpermitted_links(api: Api, room_id: str) -> list[str]:
-    """Ids of the links that lead to the room's other servers, where each of them is one that others
-    can read and the room isn't permitted for those: nothing of it leaves this node. While no such
-    server is connected all links are meant."""
+async def unpermitted_links(api: Api, room_id: str, to: str | None = None) -> list[str]:
+    """Ids of the links that lead to the room's other servers, or to one server, where each of them
+    is one that others can read and the room isn't permitted for those: nothing of it leaves this
+    node. While no such server is connected all links are meant."""
 
     def work() -> frozenset[str] | None:
         room, rooms = api.room(room_id), api.rooms
         if clear_links(rooms.store, rooms.states, room, rooms.user_id).is_permitted:
             return None
+        if to is not None:
+            return frozenset({to})
         by_cards = rooms.store.rooms.servers_of_cards(room.nid)
         return by_cards | rooms.states.joined_servers(room.current_group)
 
     servers = await api.host.read(work)
     if servers is None:
         return []
-    links = (await api.host.status())["links"]
+    links = api.host.links()
     leading = [link for link in links if servers.intersection(link["peers"])] or links
     if any(link["cipher"] == CipherPolicy.SEALED.value for link in leading):
         return []

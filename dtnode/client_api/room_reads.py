@@ -56,13 +56,12 @@ async def _look(api: Api, request: SyncRequest) -> SyncAnswer:
     now_ms = api.host.now_ms()
 
     def look_only() -> SyncAnswer | None:
-        if api.snapshots.are_behind or api.redactions.worth_saving:
+        if api.snapshots.are_behind:
             return None
         return build_sync(api.sync_sources, request, now_ms)
 
     def write_and_look() -> SyncAnswer:
         api.snapshots.write_present()
-        api.redactions.save()
         return build_sync(api.sync_sources, request, now_ms)
 
     answer = await api.host.read(look_only)

@@ -12,9 +12,16 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from dtnode.errors import AuthRuleError
+from dtnode.matrix.auth_chains import (
+    AuthChains,
+    EventSource,
+    PlainChains,
+    auth_difference,
+    conflicted_state_subgraph,
+)
 from dtnode.matrix.canonical_json import encode_canonical_json
 from dtnode.matrix.event_auth import check_state_dependent_auth_rules
 from dtnode.matrix.membership_rules import AuthState
@@ -29,24 +36,7 @@ _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 _POWER_KEYS = frozenset({_CREATE, _POWER_LEVELS, ("m.room.join_rules", "")})
 
 
-_NOT_ON_MAINLINE = 2**63  # "a sentinel value greater than any integer"
-
-
-class EventSource(Protocol):
-    """The events of one room that states name, and their auth chains, by id."""
-
-    def event(self, event_id: str, /) -> Pdu:
-        """KeyError: not here."""
-        ...
-
-    def order(self, event_id: str, /) -> int:
-        """A topological number: its parents and auth events have smaller ones."""
-        ...
-
-    def rejected(self, event_id: str, /) -> bool:
-        """Whether it was rejected. Only the auth events of a second create event can be, which no
-        rule looks at (before version 12)."""
-        ...
+_NOT_ON_MAINLINE = -1  # older than all that is on it
 
 
 def state_hash(state: StateMap) -> str:
@@ -61,8 +51,8 @@ class ResolutionTrace:
 
     base: the state that the iterative auth checks started from. checked: (event id, None or why it
     wasn't allowed) in the order of the checks. sender_power: of the power events, by their own auth
-    events. mainline: of the others, the position of the power levels they rest on, 0 the newest,
-    None: not on the mainline. All empty where there was no conflict.
+    events. mainline: of the others, the order of the power levels on the mainline that they rest
+    on, None: on none of them. All empty where there was no conflict.
     """
 
     base: dict[StateKey, str] = field(default_factory=dict)
@@ -79,26 +69,27 @@ def resolve(
     state_sets: Sequence[StateMap],
     events: EventSource,
     trace: ResolutionTrace | None = None,
+    chains: AuthChains | None = None,
 ) -> dict[StateKey, str]:
     """The resolution of the states after an event's parents ("State resolution", "Algorithm").
 
     All events in the state sets, and their auth chains, are accepted and in `events` (KeyError).
-    trace: is filled in.
+    trace: is filled in. chains: an index of their auth chains, without which those are walked.
     """
     unconflicted, conflicted = _separate(state_sets)
     if not conflicted:
         return unconflicted
-    difference = _auth_difference(state_sets, unconflicted, conflicted, events, exact=False)
+    if chains is None:
+        chains = PlainChains(events)
+    difference = auth_difference(state_sets, unconflicted, conflicted, events, chains)
     # What is no state event only gets here through the auth events of a second create event.
-    full_conflicted = conflicted | {
-        event_id for event_id in difference if events.event(event_id).is_state
-    }
+    full_conflicted = {event_id for event_id in difference if events.event(event_id).is_state}
     base: dict[StateKey, str] = dict(unconflicted)
     if version.state_resolution is StateResolutionVersion.V2_1:
-        full_conflicted |= conflicted_state_subgraph(conflicted, events)
+        full_conflicted |= conflicted_state_subgraph(conflicted, difference, events, chains)
         # "The iterative auth checks algorithm [...] now starts with an empty state map."
         base = {}
-    resolution = _Resolution(events, full_conflicted)
+    resolution = _Resolution(events, full_conflicted, chains)
     power_events = resolution.power_events()
     ordered = resolution.reverse_topological_power_order(power_events)
     note = None if trace is None else trace.note
@@ -130,138 +121,22 @@ def _separate(state_sets: Sequence[StateMap]) -> tuple[dict[StateKey, str], set[
     return unconflicted, conflicted
 
 
-def auth_chain_difference(state_sets: Sequence[StateMap], events: EventSource) -> set[str]:
-    """The events in the auth chain of some state sets but not of all ("Auth difference"), a state's
-    own events counting as part of its chain."""
-    unconflicted, conflicted = _separate(state_sets)
-    return _auth_difference(state_sets, unconflicted, conflicted, events, exact=True)
-
-
-def _auth_difference(
-    state_sets: Sequence[StateMap],
-    unconflicted: StateMap,
-    conflicted: set[str],
-    events: EventSource,
-    *,
-    exact: bool,
-) -> set[str]:
-    """exact: False where the caller adds the conflicted events anyway, so that those among them
-    that every chain has may be left in."""
-    in_all = (1 << len(state_sets)) - 1
-    shared = set(unconflicted.values())
-    masks = _masks_of(conflicted, state_sets)
-    seeds = {event_id: mask for event_id, mask in masks.items() if event_id not in shared}
-    candidates = _walk_down(seeds, dict.fromkeys(shared, in_all), in_all, events)
-    # Events below shared state are in every chain. Mostly there is nothing left to exclude and the
-    # shared state, which may be large, needn't be ordered.
-    doubtful = candidates if exact else candidates - conflicted
-    if not doubtful:
-        return candidates
-    lowest = min(events.order(event_id) for event_id in doubtful)
-    for event_id in shared:
-        if events.order(event_id) > lowest:
-            seeds[event_id] = in_all
-    return _walk_down(seeds, dict.fromkeys(shared, in_all), in_all, events)
-
-
-def _masks_of(conflicted: set[str], state_sets: Sequence[StateMap]) -> dict[str, int]:
-    """For every conflicted event a bit for each state set it is in."""
-    masks = dict.fromkeys(conflicted, 0)
-    for bit, state in enumerate(state_sets):
-        for event_id in conflicted.intersection(state.values()):
-            masks[event_id] |= 1 << bit
-    return masks
-
-
-def _walk_down(
-    seeds: Mapping[str, int], known: Mapping[str, int], in_all: int, events: EventSource
-) -> set[str]:
-    """Walks auth events by decreasing order from `seeds`, an event's mask being final when it is
-    reached; gives those whose mask isn't `in_all`. Stops when nothing but full masks is queued.
-
-    known: masks of events that need no walk if a walk comes upon them.
-    """
-    masks = dict(seeds)
-    queue = [(-events.order(event_id), event_id) for event_id in seeds]
-    heapq.heapify(queue)
-    partial = sum(1 for mask in seeds.values() if mask != in_all)
-    difference: set[str] = set()
-    while partial:
-        _, event_id = heapq.heappop(queue)
-        mask = masks[event_id]
-        if mask != in_all:
-            difference.add(event_id)
-            partial -= 1
-        for auth_id in events.event(event_id).auth_event_ids:
-            before = masks.get(auth_id)
-            if before is None:
-                if auth_id in known:
-                    continue
-                masks[auth_id] = mask
-                heapq.heappush(queue, (-events.order(auth_id), auth_id))
-                partial += mask != in_all
-            elif before != in_all:
-                masks[auth_id] = before | mask
-                partial -= before | mask == in_all
-    return difference
-
-
-def conflicted_state_subgraph(conflicted: set[str], events: EventSource) -> set[str]:
-    """All events on auth paths between two conflicted events, endpoints included (version 12)."""
-    if not conflicted:
-        return set()
-    lowest = min(events.order(event_id) for event_id in conflicted)
-    chain: dict[str, tuple[str, ...]] = {}
-    queue = list(conflicted)
-    while queue:
-        event_id = queue.pop()
-        if event_id in chain:
-            continue
-        above = tuple(
-            auth_id
-            for auth_id in events.event(event_id).auth_event_ids
-            if events.order(auth_id) >= lowest
-        )
-        chain[event_id] = above
-        queue += above
-    subgraph = set(conflicted)
-    for event_id in sorted(chain, key=events.order):
-        if not subgraph.isdisjoint(chain[event_id]):
-            subgraph.add(event_id)
-    return subgraph
-
-
 class _Resolution:
     """One run over one full conflicted set; remembers what it looked up."""
 
-    __slots__ = (
-        "_events",
-        "_full_conflicted",
-        "_mainline_end",
-        "_mainline_length",
-        "_mainline_positions",
-    )
+    __slots__ = ("_chains", "_events", "_full_conflicted", "_positions")
 
-    def __init__(self, events: EventSource, full_conflicted: set[str]) -> None:
+    def __init__(self, events: EventSource, full_conflicted: set[str], chains: AuthChains) -> None:
         self._events = events
         self._full_conflicted = full_conflicted
-        self._mainline_positions: dict[str, int] = {}
-        self._mainline_length = 0
-        self._mainline_end: Pdu | None = None
+        self._chains = chains
+        self._positions: dict[str, int] = {}
 
     def _auth_events(self, pdu: Pdu) -> dict[StateKey, Pdu]:
         # Not remembered: each event is checked once, and thousands of these push the rest out of
         # the processor's cache.
         event = self._events.event
         return {auth.key: auth for auth in map(event, pdu.auth_event_ids) if auth.is_state}
-
-    def _power_levels_of(self, pdu: Pdu) -> Pdu | None:
-        """The power levels among its auth events."""
-        for auth_id in pdu.auth_event_ids:
-            auth = self._events.event(auth_id)
-            if auth.type == "m.room.power_levels" and auth.state_key == "":
-                return auth
-        return None
 
     def power_events(self) -> set[str]:
         """Step 1: the power events, with their auth chains as far as those are conflicted."""
@@ -363,52 +238,90 @@ class _Resolution:
         """Step 3: by position on the mainline of `power_levels`, origin_server_ts and event_id."""
         if power_levels is None:  # common in v2.1; no chain leads to a mainline that isn't there
             return sorted(event_ids, key=self._time_order)
-        self._mainline_end = self._events.event(power_levels)
-        self._mainline_positions = {power_levels: 0}
-        self._mainline_length = 0
-        return sorted(event_ids, key=self._mainline_order_key)
+        rests_on = {
+            event_id: power_levels_of(self._events.event(event_id), self._events)
+            for event_id in event_ids
+        }
+        mainline = _Mainline(power_levels, self._events, self._chains)
+        mainline.look_ahead(filter(None, rests_on.values()))
+        self._positions = {
+            event_id: mainline.position(levels) for event_id, levels in rests_on.items()
+        }
+        return sorted(rests_on, key=self._mainline_order)
 
     def mainline_of(self, event_id: str) -> int | None:
         """After `mainline_order`: by which position it was sorted; None: not on the mainline."""
-        if not self._mainline_positions:
-            return None
-        position = self._mainline_position(self._events.event(event_id))
+        position = self._positions.get(event_id, _NOT_ON_MAINLINE)
         return None if position == _NOT_ON_MAINLINE else position
 
     def _time_order(self, event_id: str) -> tuple[int, str]:
         return self._events.event(event_id).origin_server_ts, event_id
 
-    def _mainline_order_key(self, event_id: str) -> tuple[int, int, str]:
-        pdu = self._events.event(event_id)
-        return -self._mainline_position(pdu), pdu.origin_server_ts, event_id
+    def _mainline_order(self, event_id: str) -> tuple[int, int, str]:
+        timestamp = self._events.event(event_id).origin_server_ts
+        return self._positions[event_id], timestamp, event_id
 
-    def _mainline_position(self, pdu: Pdu) -> int:
-        """Of the nearest power levels on the mainline, the newest being 0; every power levels event
-        on the way there remembers it."""
-        positions = self._mainline_positions
+
+class _Mainline:
+    """The mainline of some power levels: they, those that they rest on, and so on. A position on it
+    is the order of the power levels that stand there. A room's can be long; of each chain of the
+    index it has all up to some event, so it is told from one event a chain."""
+
+    def __init__(self, power_levels: str, events: EventSource, chains: AuthChains) -> None:
+        self._events = events
+        self._chains = chains
+        self._positions = {power_levels: events.order(power_levels)}
+        self._highest: dict[int, int] = {}  # chain -> order of the last that is on the mainline
+        self._lowest = events.order(power_levels)
+        self._next = power_levels_of(events.event(power_levels), events)
+        self._known: dict[str, int] = {}
+
+    def look_ahead(self, event_ids: Iterable[str]) -> None:
+        """These power levels will be asked for."""
+        self._known.update(self._chains.chains_of(set(event_ids)))
+
+    def position(self, power_levels: str | None) -> int:
+        """Of the nearest power levels on the mainline, these included."""
         passed: list[str] = []
-        current: Pdu | None = pdu
-        position = _NOT_ON_MAINLINE
-        while current is not None:
-            self._follow_mainline(self._events.order(current.event_id))
-            if current.event_id in positions:
-                position = positions[current.event_id]
-                break
-            passed.append(current.event_id)
-            current = self._power_levels_of(current)
-        positions.update(dict.fromkeys(passed, position))
+        while power_levels is not None and power_levels not in self._positions:
+            passed.append(power_levels)
+            if self._has(power_levels):
+                self._positions[power_levels] = self._events.order(power_levels)
+            else:
+                power_levels = power_levels_of(self._events.event(power_levels), self._events)
+        position = _NOT_ON_MAINLINE if power_levels is None else self._positions[power_levels]
+        self._positions.update(dict.fromkeys(passed, position))
         return position
 
-    def _follow_mainline(self, order: int) -> None:
-        """As far back as `order`: a room's mainline can be long, and mostly its newest end does."""
-        while (
-            self._mainline_end is not None
-            and self._events.order(self._mainline_end.event_id) > order
-        ):
-            self._mainline_end = self._power_levels_of(self._mainline_end)
-            if self._mainline_end is not None:
-                self._mainline_length += 1
-                self._mainline_positions[self._mainline_end.event_id] = self._mainline_length
+    def _has(self, power_levels: str) -> bool:
+        order = self._events.order(power_levels)
+        while self._next is not None and order < self._lowest:
+            self._follow(self._next)
+        return order <= self._highest.get(self._chain_of(power_levels), -1)
+
+    def _follow(self, power_levels: str) -> None:
+        chain = self._chain_of(power_levels)
+        first = self._chains.first(chain)
+        self._highest[chain] = self._events.order(power_levels)
+        self._lowest = self._events.order(first)
+        self._next = power_levels_of(self._events.event(first), self._events)
+
+    def _chain_of(self, power_levels: str) -> int:
+        """All that are asked for here are auth events of some state event."""
+        chain = self._known.get(power_levels)
+        if chain is None:
+            chain = self._chains.chains_of((power_levels,))[power_levels]
+            self._known[power_levels] = chain
+        return chain
+
+
+def power_levels_of(pdu: Pdu, events: EventSource) -> str | None:
+    """The power levels among its auth events."""
+    for auth_id in pdu.auth_event_ids:
+        auth = events.event(auth_id)
+        if auth.type == "m.room.power_levels" and auth.state_key == "":
+            return auth_id
+    return None
 
 
 def _is_power_event(pdu: Pdu) -> bool:

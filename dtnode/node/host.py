@@ -61,6 +61,9 @@ class NodeHost:
     async def status(self) -> dict[str, Any]:
         return await status(self._node, self._links, self._api_url)
 
+    def links(self) -> list[dict[str, Any]]:
+        return link_objects(self._links)
+
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {}
         for connection in self._node.connections:

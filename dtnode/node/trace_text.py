@@ -14,7 +14,7 @@ _MAX_SHOWN = 3  # ids of a list; of the rest the number says enough
 
 
 def frame_text(frame: bytes, info: LinkInfo) -> str:
-    return str(describe(frame, info))
+    return str(describe(frame, reliable=info.reliable, crc=not info.checked))
 
 
 def message_text(message: LinkMessage) -> str:

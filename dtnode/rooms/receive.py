@@ -160,7 +160,7 @@ class Receiver:
     def _duplicate(self, room: RoomRecord, known: StoredEvent, pdu: Pdu) -> Outcome:
         unwanted = known.dropped and room.is_limited
         if known.pdu.redacted and not pdu.redacted and not unwanted:
-            self._store.events.replace_redacted(known, pdu)
+            self._store.indexes.take(self._store.events.replace_redacted(known, pdu))
             self._judge_anew |= _redaction_may_change_verdicts(pdu)
             self._passed.clear()  # a server ACL may say something now
             if pdu.type == "m.room.member":
@@ -235,6 +235,7 @@ class Receiver:
             return replace(found.outcome(pdu), verdict=Verdict.DROPPED)
         event = self._stored(room, pdu, parents, found, position)
         self._store.events.add(event)
+        self._store.indexes.take(event)
         if event.accepted:
             self._advance(room, event, parents)
         return found.outcome(pdu)
@@ -341,6 +342,7 @@ class Receiver:
         events = self._store.events
         if position is None and not found.failed:
             position = events.next_position()
+        parent_nids = tuple(parent.nid for parent in parents)
         return StoredEvent(
             nid=events.next_nid(),
             room_nid=room.nid,
@@ -350,10 +352,11 @@ class Receiver:
             soft_failed=found.soft_reason is not None,
             before=found.before,
             after=self._after(pdu, found),
-            parents=tuple(parent.nid for parent in parents),
+            parents=parent_nids,
             position=position,
             reason=found.reason,
             witness=is_witness(pdu, parents),
+            sees_all=not found.failed and self._sees_all(room, parent_nids),
         )
 
     def _after(self, pdu: Pdu, found: Judgement) -> int:
@@ -400,16 +403,17 @@ class Receiver:
             parents, auth, missing = self._ancestors(room, old.pdu)
             assert not missing, "judged events stay"
             found = self._judgement(room, old.pdu, parents, auth)
-            new = self._judged_again(old, found)
+            new = self._judged_again(room, old, found)
             if new != old:
                 store.events.replace(new)
+                store.indexes.take(new)
             if new.accepted:
                 self._advance(room, new, parents)
             if (new.rejected, new.soft_failed) != (old.rejected, old.soft_failed):
                 changed.append(found.outcome(old.pdu))
         return changed
 
-    def _judged_again(self, old: StoredEvent, found: Judgement) -> StoredEvent:
+    def _judged_again(self, room: RoomRecord, old: StoredEvent, found: Judgement) -> StoredEvent:
         rejected = found.failed is not None
         state = self._store.state_groups.state
         if state(found.before) == state(old.before):
@@ -426,7 +430,13 @@ class Receiver:
             after=old.after if same_state else self._after(old.pdu, found),
             position=position,
             reason=found.reason,
+            sees_all=not rejected and self._sees_all(room, old.parents),
         )
+
+    def _sees_all(self, room: RoomRecord, parents: Iterable[int]) -> bool:
+        """Whether an event on these parents has all accepted ones so far as ancestors: each of them
+        is a tip or an ancestor of one."""
+        return self._store.rooms.tips(room.nid).issubset(parents)
 
     def _after_groups(self, nids: Iterable[int]) -> list[int]:
         groups = []

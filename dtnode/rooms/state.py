@@ -13,6 +13,7 @@ from dtnode.matrix.server_acl import acl_allows
 from dtnode.matrix.state_resolution import ResolutionTrace, StateMap, resolve
 from dtnode.rooms.members import Members, MemberTables
 from dtnode.store import Store
+from dtnode.store.event_source import StoredEvents
 from dtnode.store.lru import Lru
 from dtnode.store.state_groups import EMPTY_GROUP
 
@@ -21,33 +22,11 @@ _CACHED_RESOLUTIONS = 512
 StateLookup = Callable[[str, str], Pdu | None]
 
 
-class _StoredEvents:
-    """dtnode.matrix's EventSource over the store."""
-
-    def __init__(self, store: Store) -> None:
-        self._events = store.events
-
-    def event(self, event_id: str, /) -> Pdu:
-        found = self._events.get(event_id)
-        if found is None:
-            raise KeyError(event_id)
-        return found.pdu
-
-    def rejected(self, event_id: str, /) -> bool:
-        found = self._events.get(event_id)
-        return found is not None and found.rejected
-
-    def order(self, event_id: str, /) -> int:
-        nid = self._events.nid_of(event_id)
-        if nid is None:
-            raise KeyError(event_id)
-        return nid
-
-
 class RoomStates:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._source = _StoredEvents(store)
+        self._source = StoredEvents(store.events)
+        self._chains = store.indexes.auth_chains
         self._resolved: Lru[frozenset[int], int] = Lru(_CACHED_RESOLUTIONS)
         self._members = MemberTables(store)
         self.resolutions = 0
@@ -77,7 +56,7 @@ class RoomStates:
             state_groups = self._store.state_groups
             states = [state_groups.state(group) for group in near]
             self._count(states)
-            state = resolve(version, states, self._source)
+            state = resolve(version, states, self._source, chains=self._chains)
             known = state_groups.group_of(state, near)
             self._resolved.put(distinct, known)
         return known
@@ -88,7 +67,7 @@ class RoomStates:
         """The state resolved from several groups, and how it went. Nothing of it is stored."""
         states = [self._store.state_groups.state(group) for group in sorted(set(groups))]
         trace = ResolutionTrace()
-        return resolve(version, states, self._source, trace), trace
+        return resolve(version, states, self._source, trace, self._chains), trace
 
     def _count(self, states: Sequence[StateMap]) -> None:
         """For audits: how much there was to resolve."""

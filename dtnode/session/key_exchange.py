@@ -103,7 +103,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Dial `peer` under `number` (next_number(), on disk already), with application bytes."""
+    """Dial `peer` under `number` (next_number(), on disk already), with application bytes.
+
+    These are encrypted and prove their author, but whoever steals the peer's key later can read
+    them, and the peer may see them twice: digests go there, events rather not.
+    """
 
     peer: str
     number: int

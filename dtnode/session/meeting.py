@@ -49,7 +49,7 @@ TRIALS_PER_S: Final = 2.0
 _FIRST_KINDS: Final = (HandshakeKind.KK_FIRST, HandshakeKind.IK_FIRST)
 _SECOND_KINDS: Final = (HandshakeKind.KK_SECOND, HandshakeKind.IK_SECOND)
 _SMALL_BYTES: Final = 70  # a handshake message with its frame, for airtime
-_TAG_BYTES: Final = 2
+_KINDS: Final = frozenset(HandshakeKind)
 
 
 class Meeting:
@@ -144,8 +144,11 @@ class Meeting:
         cause; elsewhere what is wrong is dropped.
         """
         try:
-            message = self._assembler.receive(frame)
-            return None if message is None else self._on_message(message, now)
+            whole = self._assembler.receive(frame)
+            if whole is None or whole.kind not in _KINDS:
+                return None
+            message = HandshakeMessage(kind=HandshakeKind(whole.kind), data=whole.message)
+            return self._on_message(message, now)
         except NotOpenedError:
             return None  # strangers, old answers and damage are everyday, and are told nothing
         except RemoteProtocolError:
@@ -216,8 +219,9 @@ class Meeting:
     def _say(self, message: HandshakeMessage) -> None:
         self._frames.extend(
             handshake_frames(
-                message,
-                tag=self._entropy(_TAG_BYTES),
+                message.kind,
+                message.data[-1],  # as good as random, and the same when it is repeated
+                message.data,
                 mtu_bytes=self._info.mtu_bytes,
                 crc=not self._info.checked,
             )

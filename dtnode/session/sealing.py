@@ -4,15 +4,16 @@ Not the handshake that agreed on the keys (key_exchange), and not the numbering 
 of it travels (transfer). LinkSession makes these objects with transfer_keys() and hands them to
 the transfer, which calls seal() and open().
 
-- `sealed`: AES-256-CCM, 8-byte tag (RFC 6655's AES_256_CCM_8), nonce of 12 bytes: four zeros and
-  the counter. A 13-byte nonce would leave a 2-byte length and with it 65,535 bytes of plaintext; a
-  whole message of 1 MiB is sealed at once where the MTU is small.
+- `sealed`: AES-256-CCM with 8-byte tag and 12-byte nonce (RFC 6655's AES_256_CCM_8): four zeros
+  and the counter. With 13 bytes CCM would take 65,535 bytes of plaintext at most, less than a frame
+  may have.
 - `clear`: the plaintext and 8 bytes of keyed BLAKE2b over counter, header and plaintext.
 
 **Rekeying.** A key serves EPOCH_FRAMES counters. The next one comes from a chain by a one-way
 function, at both ends alike and without a message, since both know the counter. The key and the
 chain before it are forgotten, so that who reads them from memory can't open what passed earlier;
-an opener keeps the last epoch's key for WINDOW_FRAMES counters more, for late frames. As in
+an opener keeps the last epoch's key for WINDOW_FRAMES counters more, for late frames.
+Acknowledgements have nothing to hide later: their keys serve the whole session. As in
 dtnode.session.noise the chains are bytearrays and are wiped; copies that the libraries made can't
 be, they are only let go.
 """
@@ -39,9 +40,9 @@ a radio link it is hours of traffic, on TCP at most 1 GB (CCM's own bound is far
 WINDOW_FRAMES: Final = 256
 """How far behind the newest a counter may be: twice the transfer's window."""
 
-MAX_JUMP_FRAMES: Final = 65_536
-"""How far ahead of the newest one may be: twice what acknowledgements leave out at most (their
-counter grows by 256 with each frame of a window of 128). Bounds the keys derived for one frame."""
+MAX_JUMP_EPOCHS: Final = 64
+"""How far ahead of the newest a counter may be, in epochs: 65,536 frames, far more than a window of
+the transfer. Bounds the keys derived for one frame."""
 
 MAX_FORGERIES: Final = 1 << 20
 """Wrong tags before a session is given up. Each guess of an 8-byte tag succeeds with 2^-64, so all
@@ -50,6 +51,8 @@ one). On a noisy radio without a checksum a million damaged frames are months; t
 costs 110 bytes."""
 
 MAX_COUNTER: Final = 2**64 - 1
+
+_WHOLE_SESSION: Final = 2**64
 
 
 class BadTagError(RemoteProtocolError):
@@ -108,15 +111,16 @@ class _TagOnly:
 class _Epochs:
     """Keys by epoch, from a chain that only goes forward."""
 
-    def __init__(self, key: bytes, cipher: type[_Ccm] | type[_TagOnly]) -> None:
+    def __init__(self, key: bytes, cipher: type[_Ccm] | type[_TagOnly], epoch_frames: int) -> None:
         self._cipher = cipher
+        self._epoch_frames = epoch_frames
         self._chain = bytearray(key)
         self._next = 0
         self._ciphers: dict[int, _Cipher] = {}
 
     def cipher(self, counter: int) -> _Cipher | None:
         """What seals and opens `counter`; None: its key is forgotten."""
-        epoch = counter // EPOCH_FRAMES
+        epoch = counter // self._epoch_frames
         while self._next <= epoch:
             self._ciphers[self._next] = self._cipher(_derive(self._chain, b"dtnode frames"))
             following = _derive(self._chain, b"dtnode chain")
@@ -127,7 +131,8 @@ class _Epochs:
 
     def forget_before(self, counter: int) -> None:
         """Let go of the keys that serve only counters below `counter`."""
-        for epoch in [epoch for epoch in self._ciphers if epoch < counter // EPOCH_FRAMES]:
+        first = counter // self._epoch_frames
+        for epoch in [epoch for epoch in self._ciphers if epoch < first]:
             del self._ciphers[epoch]
 
     def erase(self) -> None:
@@ -139,8 +144,8 @@ class _Epochs:
 class FrameSealer:
     """Seals one direction's frames; a transfer's Sealer."""
 
-    def __init__(self, key: bytes, policy: CipherPolicy) -> None:
-        self._epochs = _Epochs(key, _cipher_of(policy))
+    def __init__(self, key: bytes, policy: CipherPolicy, epoch_frames: int = EPOCH_FRAMES) -> None:
+        self._epochs = _Epochs(key, _cipher_of(policy), epoch_frames)
         self._next_counter = 0
 
     def seal(self, counter: int, header: bytes, plaintext: bytes, /) -> bytes:
@@ -163,12 +168,13 @@ class FrameSealer:
 class FrameOpener:
     """Opens one direction's frames; a transfer's Opener.
 
-    Counters come in any order from WINDOW_FRAMES below the highest opened to MAX_JUMP_FRAMES above
+    Counters come in any order from WINDOW_FRAMES below the highest opened to MAX_JUMP_EPOCHS above
     it. What can't be opened leaves no trace but its count in `forgeries`.
     """
 
-    def __init__(self, key: bytes, policy: CipherPolicy) -> None:
-        self._epochs = _Epochs(key, _cipher_of(policy))
+    def __init__(self, key: bytes, policy: CipherPolicy, epoch_frames: int = EPOCH_FRAMES) -> None:
+        self._epochs = _Epochs(key, _cipher_of(policy), epoch_frames)
+        self._max_jump = MAX_JUMP_EPOCHS * epoch_frames
         self._highest = -1
         self._opened = 0  # bit n: _highest - n
         self.forgeries = 0
@@ -190,7 +196,7 @@ class FrameOpener:
         if len(sealed) < SEAL_BYTES:
             raise DecodeError(f"sealed frame has {len(sealed)} bytes, less than its tag")
         behind = self._highest - counter
-        if behind < -MAX_JUMP_FRAMES or not 0 <= counter < MAX_COUNTER:
+        if behind < -self._max_jump or not 0 <= counter < MAX_COUNTER:
             raise LimitError(f"frame {counter} is too far ahead of {self._highest}")
         if behind >= WINDOW_FRAMES or (behind >= 0 and self._opened >> behind & 1):
             raise ReplayedError(f"frame {counter} was opened before, or is too old to tell")
@@ -221,7 +227,7 @@ class FrameOpener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionKeys(TransferKeys):
-    """A session's four keys, with what its end needs beside the transfer."""
+    """One end's four keys, for the transfer; what LinkSession does with them itself is below."""
 
     data_sealer: FrameSealer
     data_opener: FrameOpener
@@ -233,10 +239,15 @@ class SessionKeys(TransferKeys):
         """Whether anything of the peer's was opened: it has the keys too."""
         return self.data_opener.has_opened or self.ack_opener.has_opened
 
+    @property
+    def worn_out(self) -> bool:
+        """An opener takes nothing any more (MAX_FORGERIES): open another session."""
+        return self.data_opener.worn_out or self.ack_opener.worn_out
+
     def erase(self) -> None:
-        """Forget them all; nothing is sealed or opened afterwards."""
-        for end in (self.data_sealer, self.data_opener, self.ack_sealer, self.ack_opener):
-            end.erase()
+        """Forget all of them."""
+        for one in (self.data_sealer, self.data_opener, self.ack_sealer, self.ack_opener):
+            one.erase()
 
 
 def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) -> SessionKeys:
@@ -249,8 +260,8 @@ def transfer_keys(*, send_key: bytes, receive_key: bytes, policy: CipherPolicy) 
     return SessionKeys(
         data_sealer=FrameSealer(_purpose(send_key, b"data", policy), policy),
         data_opener=FrameOpener(_purpose(receive_key, b"data", policy), policy),
-        ack_sealer=FrameSealer(_purpose(send_key, b"ack", policy), policy),
-        ack_opener=FrameOpener(_purpose(receive_key, b"ack", policy), policy),
+        ack_sealer=FrameSealer(_purpose(send_key, b"ack", policy), policy, _WHOLE_SESSION),
+        ack_opener=FrameOpener(_purpose(receive_key, b"ack", policy), policy, _WHOLE_SESSION),
     )
 
 

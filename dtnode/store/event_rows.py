@@ -16,7 +16,7 @@ DROPPED = 2  # events.redacted of a body that was dropped by the room's history 
 
 COLUMNS = (
     "event_nid, event_id, room_nid, topo, ts, rejected, soft_failed, redacted, before_group, "
-    "after_group, parents, position, reason, pdu, sender_server, witness"
+    "after_group, parents, position, reason, pdu, sender_server, witness, sees_all"
 )
 
 DisplayOrder = tuple[int, int, str]
@@ -33,7 +33,9 @@ class StoredEvent:
     the number would be given twice). reason: why it was rejected or soft-failed. witness: its
     server had all its ancestors when it wrote it (a join on an invite, and what chains on it, shows
     nothing of the kind). dropped: its body was dropped here by the room's history limit; the PDU is
-    its redacted form.
+    its redacted form. sees_all: accepted, and every accepted event of the room with a smaller
+    number is its ancestor: what is shared since long is told by that without a walk; False: not
+    known to be so.
     """
 
     nid: int
@@ -49,6 +51,7 @@ class StoredEvent:
     reason: str | None
     witness: bool = True
     dropped: bool = False
+    sees_all: bool = False
 
     @property
     def event_id(self) -> str:
@@ -110,12 +113,13 @@ def row_of(event: StoredEvent) -> tuple[object, ...]:
         pdu.canonical(),
         pdu.sender_server,
         event.witness,
+        event.sees_all,
     )
 
 
 def event_of(row: tuple[Any, ...]) -> StoredEvent:
     (nid, event_id, room_nid, topo, _ts, rejected, soft_failed, redacted, before, after) = row[:10]
-    parents, position, reason, pdu, _sender_server, witness, version = row[10:]
+    parents, position, reason, pdu, _sender_server, witness, sees_all, version = row[10:]
     return StoredEvent(
         nid=nid,
         room_nid=room_nid,
@@ -130,4 +134,5 @@ def event_of(row: tuple[Any, ...]) -> StoredEvent:
         reason=reason,
         witness=bool(witness),
         dropped=redacted == DROPPED,
+        sees_all=bool(sees_all),
     )

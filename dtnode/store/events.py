@@ -40,6 +40,7 @@ class Events:
         self._cache: WeighedLru[str, StoredEvent] = WeighedLru(_CACHED_BYTES, _weight)
         self._pending: dict[str, StoredEvent] = {}
         self._pending_nids: dict[int, StoredEvent] = {}
+        self._pending_counts: dict[int, list[int]] = {}
         self._absent: set[str] = set()
         self._next_nid: int | None = None
         self._next_position: int | None = None
@@ -50,6 +51,7 @@ class Events:
         self._cache.clear()
         self._pending.clear()
         self._pending_nids.clear()
+        self._pending_counts.clear()
         self._next_nid = None
         self._next_position = None
 
@@ -91,19 +93,31 @@ class Events:
         """Buffered until the next flush; visible to every lookup by id at once."""
         self._pending[event.event_id] = event
         self._pending_nids[event.nid] = event
+        self._count(event.room_nid, event.rejected, event.soft_failed, 1)
         self._absent.discard(event.event_id)
         self._cache.put(event.event_id, event)
         if len(self._pending) >= _PENDING_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        if not self._pending:
-            return
-        rows: list[tuple[object, ...]] = [row_of(event) for event in self._pending.values()]
-        marks = ", ".join("?" * len(COLUMNS.split(", ")))
-        self._db.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
-        self._pending.clear()
-        self._pending_nids.clear()
+        if self._pending:
+            rows: list[tuple[object, ...]] = [row_of(event) for event in self._pending.values()]
+            marks = ", ".join("?" * len(COLUMNS.split(", ")))
+            self._db.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+            self._pending.clear()
+            self._pending_nids.clear()
+        for room_nid, counts in self._pending_counts.items():
+            self._db.execute(
+                "UPDATE rooms SET accepted = accepted + ?, rejected = rejected + ?,"
+                " soft_failed = soft_failed + ? WHERE room_nid = ?",
+                (*counts, room_nid),
+            )
+        self._pending_counts.clear()
+
+    def _count(self, room_nid: int, rejected: bool, soft_failed: bool, by: int) -> None:
+        counts = self._pending_counts.setdefault(room_nid, [0, 0, 0])
+        counts[1 if rejected else 0] += by
+        counts[2] += by * soft_failed
 
     def get(self, event_id: str) -> StoredEvent | None:
         found = self._pending.get(event_id) or self._cache.get(event_id)
@@ -149,6 +163,9 @@ class Events:
             row = self._db.execute("SELECT event_id FROM events WHERE event_nid = ?", (nid,))
             out.append(row.fetchone()[0])
         return out
+
+    def id_of(self, nid: int) -> str:
+        return self.ids_of((nid,))[0]
 
     def nid_of(self, event_id: str) -> int | None:
         found = self._pending.get(event_id) or self._cache.get(event_id)
@@ -230,9 +247,14 @@ class Events:
     def replace(self, event: StoredEvent) -> None:
         """An event judged again: the new verdict and states; what it is stays."""
         self.flush()
+        rejected, soft_failed = self._db.execute(
+            "SELECT rejected, soft_failed FROM events WHERE event_nid = ?", (event.nid,)
+        ).fetchone()
+        self._count(event.room_nid, rejected, soft_failed, -1)
+        self._count(event.room_nid, event.rejected, event.soft_failed, 1)
         self._db.execute(
             "UPDATE events SET rejected = ?, soft_failed = ?, before_group = ?, after_group = ?,"
-            " position = ?, reason = ? WHERE event_nid = ?",
+            " position = ?, reason = ?, sees_all = ? WHERE event_nid = ?",
             (
                 event.rejected,
                 event.soft_failed,
@@ -240,6 +262,7 @@ class Events:
                 event.after,
                 event.position,
                 event.reason,
+                event.sees_all,
                 event.nid,
             ),
         )
@@ -299,14 +322,10 @@ class Events:
     def counts(self, room_nid: int) -> tuple[int, int, int]:
         """(accepted, rejected, soft-failed) events."""
         self.flush()
-        total = self._db.execute("SELECT count(*) FROM events WHERE room_nid = ?", (room_nid,))
-        odd = self._db.execute(
-            "SELECT coalesce(sum(rejected), 0), coalesce(sum(soft_failed), 0) FROM events"
-            " WHERE room_nid = ? AND (rejected OR soft_failed)",
-            (room_nid,),
-        )
-        rejected, soft_failed = odd.fetchone()
-        return total.fetchone()[0] - rejected, rejected, soft_failed
+        accepted, rejected, soft_failed = self._db.execute(
+            "SELECT accepted, rejected, soft_failed FROM rooms WHERE room_nid = ?", (room_nid,)
+        ).fetchone()
+        return accepted, rejected, soft_failed
 
     def newest_in_order(self, room_nid: int, limit: int) -> list[StoredEvent]:
         """The last `limit` accepted events in DAG order, oldest first."""

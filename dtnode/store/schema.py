@@ -140,6 +140,7 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE TABLE redactions (target TEXT, event_nid INTEGER,
         PRIMARY KEY (target, event_nid)) WITHOUT ROWID;
+    DELETE FROM client_values WHERE scope = 'redactions';      -- what this table is there for now
 
     -- 1: each accepted event of the room with a smaller number is its ancestor; 0: not known
     ALTER TABLE events ADD COLUMN sees_all INTEGER NOT NULL DEFAULT 0;

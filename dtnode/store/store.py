@@ -12,6 +12,7 @@ from dtnode.store.compaction import Compacted, compact
 from dtnode.store.database import Database
 from dtnode.store.events import Events
 from dtnode.store.held import Held
+from dtnode.store.indexing import Indexes
 from dtnode.store.inspection import Inspection
 from dtnode.store.peers import Peers
 from dtnode.store.rooms import RoomTable
@@ -31,6 +32,7 @@ class Store:
         self._db = Database(path, read_only=read_only)
         self._read_only = read_only
         self.events = Events(self._db)
+        self.indexes = Indexes(self._db, self.events)
         self.arrivals = Arrivals(self._db)
         self.state_groups = StateGroups(self._db)
         self.rooms = RoomTable(self._db)
@@ -38,8 +40,11 @@ class Store:
         self.peers = Peers(self._db)
         self.client_values = ClientValues(self._db)
         self.inspection = Inspection(self._db)
-        if not read_only:
+        if read_only:
+            self.indexes.refuse_to_wait()
+        else:
             self._check_after_crash()
+            self.indexes.catch_up()
 
     def _check_after_crash(self) -> None:
         """A file that wasn't closed properly is read through once, so that damage is reported now

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from dtnode.matrix.event_auth import auth_types_for_event
 from dtnode.matrix.pdu import Pdu, StateKey
 from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from dtnode.store.auth_chains import AuthChainTable
+from dtnode.store.database import Database
 
 State = dict[StateKey, str]
 ALICE = "@alice:a.test"
@@ -23,7 +26,8 @@ ALICE = "@alice:a.test"
 
 @dataclass
 class Conflict:
-    """An EventSource with states to resolve. looked_up: how many events were asked for."""
+    """An EventSource with states to resolve, and the store's index of their auth chains, in memory.
+    looked_up: how many events and rows of the index were asked for."""
 
     version: RoomVersion
     events: dict[str, Pdu] = field(default_factory=dict)
@@ -31,6 +35,10 @@ class Conflict:
     states: list[State] = field(default_factory=list)
     looked_up: int = 0
     _room_id: str = "!room:a.test"
+
+    def __post_init__(self) -> None:
+        self._ids: list[str] = []
+        self._chains = AuthChainTable(Database(None), self, self._ids.__getitem__)
 
     def event(self, event_id: str, /) -> Pdu:
         self.looked_up += 1
@@ -41,6 +49,20 @@ class Conflict:
 
     def order(self, event_id: str, /) -> int:
         return self.orders[event_id]
+
+    def chains_of(self, event_ids: Iterable[str], /) -> Mapping[str, int]:
+        wanted = list(event_ids)
+        self.looked_up += len(wanted)
+        return self._chains.chains_of(wanted)
+
+    def links(self, chain: int, upto: int, /) -> list[tuple[int, int]]:
+        found = self._chains.links(chain, upto)
+        self.looked_up += 1 + len(found)
+        return found
+
+    def first(self, chain: int, /) -> str:
+        self.looked_up += 1
+        return self._chains.first(chain)
 
     @property
     def conflicted(self) -> int:
@@ -70,7 +92,9 @@ class Conflict:
         if type_ == "m.room.create" and self.version.room_id_is_create_hash:
             self._room_id = "!" + event_id[1:]
         self.orders[event_id] = len(self.events)
-        self.events[event_id] = Pdu(json, event_id, self.version, redacted=False)
+        pdu = self.events[event_id] = Pdu(json, event_id, self.version, redacted=False)
+        self._ids.append(event_id)
+        self._chains.cover(pdu.auth_event_ids)
         state[type_, key] = event_id
 
 

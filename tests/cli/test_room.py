@@ -219,6 +219,18 @@ def test_a_join_that_stays_here_says_how_to_let_it_out(
     assert "dtnode room permit '!boat' --clear-links yes" in result.stderr
 
 
+def test_an_invite_that_stays_here_says_how_to_let_it_out(run: Command, node: FakeNode) -> None:
+    path = "/_matrix/client/v3/rooms/!boat/invite"
+    node.on("POST", path, {})
+    assert run("room", "invite", "boat", "bob").stderr == ""
+    node.on("POST", path, {"org.dtnode.unpermitted_links": ["hf-1"]})
+    result = run("room", "invite", "boat", "bob")
+    assert result.exit_code == 0
+    assert "The invite is made, but they don't hear of it yet" in result.stderr
+    assert "hf-1, the only link there" in result.stderr
+    assert "dtnode room permit '!boat' --clear-links yes" in result.stderr
+
+
 def test_a_room_is_made_for_clear_links_with_a_warning(run: Command, node: FakeNode) -> None:
     path = "/_matrix/client/v3/createRoom"
     node.on("POST", path, {"room_id": "!boat"})

@@ -53,7 +53,7 @@ class SmallNode:
         self.said = 0
         self.durable_runs = 0
         self.permissions_told = 0
-        self.links: list[Json] | None = []
+        self.configured: list[Json] | None = []
         self._news = trio.Event()
 
     # --- Host
@@ -106,15 +106,18 @@ class SmallNode:
             more = {"connected": False, "via": [], "lacks": None}
             peers.append({**asdict(peer), **more})
         rooms = [room_object(self.rooms.summary(room)) for room in self.rooms.store.rooms]
-        return {"user_id": self.user_id, "peers": peers, "links": self.links or [], "rooms": rooms}
+        return {"user_id": self.user_id, "peers": peers, "links": self.links(), "rooms": rooms}
+
+    def links(self) -> list[Json]:
+        return self.configured or []
 
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         return {"$" + "m" * 43: ["somebody"]}
 
     async def reload_links(self) -> list[Json]:
-        if self.links is None:
+        if self.configured is None:
             raise ConfigError("config.toml isn't TOML: correct it")
-        return self.links
+        return self.configured
 
     async def peers_changed(self) -> None:
         self.tell()

@@ -245,9 +245,9 @@ async def test_peer_that_two_fit(alice: SmallNode, at_alice: Client) -> None:
 
 
 async def test_links_and_ending(alice: SmallNode, at_alice: Client) -> None:
-    alice.links = [{"id": "tcp-1"}]
+    alice.configured = [{"id": "tcp-1"}]
     assert await at_alice.post(f"{OWN}/links/reload") == {"links": [{"id": "tcp-1"}]}
-    alice.links = None
+    alice.configured = None
     assert await at_alice.fails("POST", f"{OWN}/links/reload", {}) == (400, "M_UNKNOWN")
     assert not alice.ended
     await at_alice.post(f"{OWN}/shutdown")

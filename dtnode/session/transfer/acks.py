@@ -24,8 +24,8 @@ from dtnode.session.transfer.leb128 import leb128, parse_leb128
 from dtnode.session.transfer.seals import SEAL_BYTES, Opener, Sealer
 
 MAX_ROUND: Final = 255
-"""Then the last of them is repeated; only forged pieces make a receiver take back so much, and the
-sender's timer gets on without."""
+"""In the last round nothing is told about later frames, until `up_to` moves: all in the window are
+repeated then. Only a flood of forged pieces makes a receiver take back so much."""
 
 MAX_BITMAP_BYTES: Final = WINDOW_FRAMES // 8
 

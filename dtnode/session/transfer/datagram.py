@@ -21,12 +21,14 @@ from typing import Final
 from dtnode.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from dtnode.link_info import Duplex, LinkInfo
 from dtnode.session.transfer.acks import (
+    MAX_ROUND,
     MORE_FOLLOWS,
     Ack,
     AckReader,
     ack_frames,
     bitmap_bytes_for,
     form_of,
+    is_selective,
     nearest_from,
     unpack_inside,
     with_more_following,
@@ -52,6 +54,10 @@ _SIDE: Final = Flag.SESSION | Flag.RESPONDER
 ACK_WINDOW_SHARE: Final = 4
 """Full duplex: an acknowledgement at least each quarter of the window, so that the sender never
 stands still for it."""
+
+TWICE_FROM_BYTES: Final = 512
+"""Half duplex: an acknowledgement of about so much or more is sent twice. Its loss costs a probe
+and two turnarounds, a second copy 2% of what it acknowledges."""
 
 
 class DatagramTransfer:
@@ -81,7 +87,8 @@ class DatagramTransfer:
         self._bitmap_bytes = bitmap_bytes_for(info.mtu_bytes)
         self._ack_sealer = keys.ack_sealer
         self._acks = AckReader(keys.ack_opener)
-        self._newest_ack = -1
+        self._newest_ack = Ack(up_to=0)
+        self._newest_ack_frame = b""
         self._unpacker = MessageUnpacker()
         self._receiving = ReceiveWindow(keys.data_opener, crc=crc)
         self._sending = SendWindow(
@@ -179,9 +186,11 @@ class DatagramTransfer:
         if self._outbox:
             return 0.0
         times = [at for at in (self._ack_at, self._round_trip.overdue_at) if at is not None]
+        if self._round_trip.overdue_at is None and self._sending.has_work:
+            times.append(0.0)
         if not times:
             return None
-        return max(min(times), self._quiet_until if self._timing.half_duplex else 0.0)
+        return max(min(times), self._quiet_until)
 
     def resume(self, now: float) -> None:
         """The link may be back after an outage: probe at once instead of at the next interval."""
@@ -214,21 +223,30 @@ class DatagramTransfer:
         whole = self._acks.join(frame)
         if whole is None:
             return
-        ack = None
-        if self._may_be_due(whole):
-            try:
-                ack = self._acks.open(whole, self._sending.base)
-            except RemoteProtocolError:
-                ack = None
+        ack = self._opened_ack(whole)
         if ack is None:
             self._dropped += 1
-        elif ack.counter > self._newest_ack:
-            self._newest_ack = ack.counter
+        elif ack.counter > self._newest_ack.counter:
+            self._newest_ack, self._newest_ack_frame = ack, whole
             self._on_ack(ack, now, takes_back=True)
+        elif ack.round == MAX_ROUND and self._round_trip.is_silent:
+            self._on_ack(ack, now, takes_back=True)
+
+    def _opened_ack(self, whole: bytes) -> Ack | None:
+        """None: forged, damaged or old."""
+        if whole == self._newest_ack_frame:
+            return self._newest_ack
+        if not self._may_be_due(whole):
+            return None
+        try:
+            return self._acks.open(whole, self._sending.base)
+        except RemoteProtocolError:
+            return None
 
     def _may_be_due(self, frame: bytes) -> bool:
         """Not one from long ago, which would fail its tag like a forged one."""
-        number = frame[2 if frame[0] & 0x04 else 1] if len(frame) > 2 else 0
+        at = 2 if is_selective(frame) else 1
+        number = frame[at] if len(frame) > at else 0
         return nearest_from(self._sending.base, number) <= self._sending.next_number
 
     def _on_ack(self, ack: Ack, now: float, *, takes_back: bool) -> None:
@@ -328,10 +346,18 @@ class DatagramTransfer:
             frames = ack_frames(ack, self._ack_sealer, self._side, self._mtu_bytes)
             self._told = (ack, frames)
         frames = self._told[1]
-        if not alone and len(frames) == 1:
-            frames = [with_more_following(frames[0])]
+        if len(frames) == 1:
+            more = with_more_following(frames[0])
+            if not alone:
+                frames = [more]
+            elif self._timing.half_duplex and self._acknowledges_much():
+                frames = [more, *frames]
         self._outbox.extend((frame, None) for frame in frames)
         self._ack_told()
+
+    def _acknowledges_much(self) -> bool:
+        frames = self._unacked_arrivals
+        return frames > 1 and frames * self._mtu_bytes >= TWICE_FROM_BYTES
 
     def _ack_told(self) -> None:
         self._ack_at = None

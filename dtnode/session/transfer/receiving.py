@@ -100,11 +100,14 @@ class ReceiveWindow:
             frame = stripped
         ahead = (frame[1] - self._base) & 0xFF
         number = self._base + ahead
-        if ahead >= WINDOW_FRAMES or number in self._held:
+        before = self._held.get(number)
+        if ahead >= WINDOW_FRAMES or (before and (before.is_whole or needs_crc(flags))):
             return Arrival.REPEATED, []
         held = self._checked(flags, number, frame[DATA_HEADER_BYTES:])
         if held is None or self._held_bytes + len(held.data) > MAX_HELD_BYTES:
             return Arrival.DROPPED, []
+        if before:
+            self._forget(number, number + 1)  # a forged piece gives way to a proved unit
         self._held[number] = held
         self._held_bytes += len(held.data)
         return Arrival.NEW, self._units_in_order()
@@ -119,7 +122,8 @@ class ReceiveWindow:
         if told.up_to != self._base:
             self._told = Ack(up_to=self._base, bitmap=bits, round=1 if bits else 0)
         elif told.bitmap != bits and told.round < MAX_ROUND:
-            self._told = Ack(up_to=self._base, bitmap=bits, round=told.round + 1)
+            last = told.round + 1 == MAX_ROUND
+            self._told = Ack(up_to=self._base, bitmap=0 if last else bits, round=told.round + 1)
         return self._told
 
     def _checked(self, flags: Flag, number: int, body: bytes) -> _Held | None:

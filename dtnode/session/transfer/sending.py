@@ -91,6 +91,11 @@ class SendWindow:
     def has_unacknowledged(self) -> bool:
         return bool(self._packets)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to send, or to send again."""
+        return self.can_make() or bool(self.unsent() or self.lost())
+
     def lost(self) -> list[Packet]:
         """Frames to repeat, oldest first."""
         return [
@@ -142,12 +147,12 @@ class SendWindow:
         """Take what the peer says it has; the frames of which that is news.
 
         takes_back: `ack` is newer than all before, so pieces that it doesn't name are missing.
-        Raises LimitError for frames that were never sent: only a liar's keys seal that.
+        Raises LimitError if it has delivered frames that were never sent: only a liar seals that.
+        The bitmap may name some, where pieces were forged or damaged on the way to an honest peer.
         """
-        if ack.up_to + ack.bitmap.bit_length() > self._next:
+        if ack.up_to > self._next:
             raise LimitError(
-                f"peer acknowledges frame {ack.up_to + ack.bitmap.bit_length() - 1}, but only"
-                f" {self._next} were sent"
+                f"peer acknowledges {ack.up_to} frames, but only {self._next} were sent"
             )
         news: list[Packet] = []
         for number in range(self._base, ack.up_to):

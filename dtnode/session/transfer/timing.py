@@ -111,14 +111,16 @@ class Timing:
         two frames lost in a row don't look like the end."""
         return 3 * self.frame_s + GRACE_S
 
-    @property
-    def answer_s(self) -> float:
-        """From the end of what was sent to the answer, at the latest expected."""
+    def answer_s(self, frames: int) -> float:
+        """From the end of a transmission of so many frames to the answer, at the latest."""
         if not self.half_duplex:
             return GUESSED_ROUND_TRIP_S + self.ack_delay_s + 2 * self.frame_s
-        answer_s = self.info.turnaround_s + self.gap_s + self.grace_s + self.frame_s + GRACE_S
+        answer_s = self.info.turnaround_s + self.grace_s + self.frame_s + GRACE_S
+        if frames > 1:
+            # The last frame may have been lost, and the peer listened for more.
+            answer_s += self.gap_s
         return answer_s + (self.frame_s + self.info.turnaround_s if self.responder else 0.0)
 
     @property
     def max_probe_s(self) -> float:
-        return max(MAX_PROBE_INTERVAL_S, PROBE_AIRTIME_SHARE * self.frame_s, 4 * self.answer_s)
+        return max(MAX_PROBE_INTERVAL_S, PROBE_AIRTIME_SHARE * self.frame_s, 4 * self.answer_s(2))

@@ -11,10 +11,9 @@ One that starts with EXPLICIT is read with empty tables and without looking into
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from dtnode.errors import DecodeError, FormatError, LimitError, RemoteProtocolError
-from dtnode.matrix.canonical_json import encode_checked_json
 from dtnode.matrix.hashing import event_id_of, signed_bytes
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu, read_pdu
@@ -22,7 +21,7 @@ from dtnode.matrix.room_versions import RoomVersion
 from dtnode.wire import limits
 from dtnode.wire.messages import Form
 from dtnode.wire.pdus.context import KnownEvents, NothingKnown, TextCoder, Unreadable
-from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, read_event, write_event
+from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, complete, read_event, write_event
 from dtnode.wire.pdus.reader import Reader
 from dtnode.wire.pdus.tables import Said, Tables
 from dtnode.wire.pdus.writer import Unpackable, Writer
@@ -35,11 +34,13 @@ _NOTHING: Final = NothingKnown()
 class BatchEncoder:
     """The sending direction of a session.
 
-    received: the tables of the same end's decoder (`BatchDecoder.connect`).
+    servers: names that both ends know from the start, the same at both: the initiator's and the
+    responder's. received: the tables of the same end's decoder (`BatchDecoder.connect`).
     """
 
-    def __init__(self, model: TextCoder | None = None) -> None:
-        self.tables = Tables()
+    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+        self.tables = Tables(servers)
+        self._servers = tuple(servers)
         self.received: Tables | None = None
         self._model = model
 
@@ -59,13 +60,11 @@ class BatchEncoder:
         pdus: of this room, parents before children. max_pdus: no more than the decoder is told.
         """
         explicit = form is Form.EXPLICIT
-        writer = Writer(
-            version,
-            Tables() if explicit else self.tables,
-            None if explicit else self.received,
-            _NOTHING if explicit else known,
-            self._model,
-        )
+        tables = Tables(self._servers) if explicit else self.tables
+        received = None if explicit else self.received
+        known = _NOTHING if explicit else known
+        writer = Writer(version, tables, received, known, self._model)
+        checker = Reader(b"", version, tables, received, known, self._model)
         out = writer.out
         if explicit:
             out.append(_EXPLICIT_BATCH)
@@ -74,25 +73,27 @@ class BatchEncoder:
             start = len(out)
             json_bytes += len(pdu.canonical())
             packed = form is not Form.RAW and self._pack(
-                writer, pdu, room_id, last=taken + 1 == len(pdus)
+                writer, checker, pdu, room_id, last=taken + 1 == len(pdus)
             )
             if not packed:
                 _write_raw(writer, pdu)
             if taken and (len(out) > max_bytes or json_bytes > limits.MAX_PDUS_BYTES):
                 del out[start:]
-                writer.tables.undo()
+                tables.undo()
                 break
             taken += 1
             said = Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)
             if packed:
-                _note_carried(writer.tables, room_id, said, packed)
+                _note_carried(tables, room_id, said, packed)
             else:
-                writer.tables.carried_alone(room_id, said)
+                tables.carried_alone(room_id, said)
             if explicit:
                 self.tables.carried_alone(room_id, said)
         return bytes(out), taken
 
-    def _pack(self, writer: Writer, pdu: Pdu, room_id: str, *, last: bool) -> ReadEvent | None:
+    def _pack(
+        self, writer: Writer, checker: Reader, pdu: Pdu, room_id: str, *, last: bool
+    ) -> ReadEvent | None:
         """Appends the compact form, and reads it again: what comes out is what the peer will get
         if it holds the same. None: there is none that would come back the same."""
         # Whether the content hash is that of the content, reading it shows as well; so it is only
@@ -102,7 +103,7 @@ class BatchEncoder:
             try:
                 write_event(writer, pdu, room_id, last=last, hash_is_right=hash_is_right)
                 writer.tables.undo()
-                event = self._read_again(writer, start, pdu, room_id)
+                event = _read_again(checker, bytes(writer.out[start:]), pdu, room_id)
             except (Unpackable, RemoteProtocolError, FormatError):
                 event = None
             if event is not None:
@@ -111,22 +112,13 @@ class BatchEncoder:
             writer.tables.undo()
         return None
 
-    def _read_again(self, writer: Writer, start: int, pdu: Pdu, room_id: str) -> ReadEvent | None:
-        data = bytes(writer.out[start:])
-        reader = Reader(
-            data, pdu.version, writer.tables, writer.received, writer.known, self._model
-        )
-        event = read_event(reader, reader.byte(), room_id, pdu.version)
-        if event.json is None or _canonical(event.json, pdu.version) != pdu.canonical():
-            return None
-        return event
-
 
 class BatchDecoder:
-    """The receiving direction of a session."""
+    """The receiving direction of a session. servers: as the encoder's at the other end."""
 
-    def __init__(self, model: TextCoder | None = None) -> None:
-        self.tables = Tables()
+    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+        self.tables = Tables(servers)
+        self._servers = tuple(servers)
         self._sent: Tables | None = None
         self._model = model
 
@@ -153,7 +145,7 @@ class BatchDecoder:
         reader = Reader(
             data,
             version,
-            Tables() if explicit else self.tables,
+            Tables(self._servers) if explicit else self.tables,
             None if explicit else self._sent,
             _NOTHING if explicit else known,
             self._model,
@@ -194,13 +186,22 @@ class BatchDecoder:
             result = Unreadable(reason=reader.unreadable or "it names an event not known here")
         else:
             try:
-                result = _canonical(read.json, version)
+                result = complete(read.json, version)
                 event_id = event_id_of(signed_bytes(read.json, version), version)
                 said = Said(event_id, read.depth, read.ts)
             except FormatError as error:
                 result = Unreadable(reason=str(error))
         _note_carried(reader.tables, room_id, said, read)
         return result, said
+
+
+def _read_again(checker: Reader, data: bytes, pdu: Pdu, room_id: str) -> ReadEvent | None:
+    """What the peer reads, its tables being as ours; None: something else than `pdu`."""
+    checker.load(data)
+    checker.next_event()
+    event = read_event(checker, checker.byte(), room_id, pdu.version)
+    same = event.json is not None and complete(event.json, pdu.version) == pdu.canonical()
+    return event if same else None
 
 
 _UNKNOWN: Final = Said(None, None, None)
@@ -210,13 +211,6 @@ def _note_carried(tables: Tables, room_id: str, said: Said, event: ReadEvent) ->
     tables.carried(room_id, said, event.sender, event.auth_events)
     if event.key_id is not None:
         tables.signed_with(server_name_of(event.sender), event.key_id)
-
-
-def _canonical(json: dict[str, Any], version: RoomVersion) -> bytes:
-    data = encode_checked_json(json, strict=version.strict_canonical_json)
-    if len(data) > limits.MAX_PDU_BYTES:
-        raise LimitError(f"an event has {len(data)} bytes, at most {limits.MAX_PDU_BYTES}")
-    return data
 
 
 def _write_raw(writer: Writer, pdu: Pdu) -> None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dtnode.errors import DecodeError
-from dtnode.matrix.canonical_json import MAX_NESTING
+from dtnode.errors import DecodeError, LimitError
+from dtnode.matrix.canonical_json import MAX_NESTING, encode_checked_json
 from dtnode.matrix.hashing import content_hash
 from dtnode.matrix.identifiers import server_name_of
-from dtnode.matrix.pdu import MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Pdu
+from dtnode.matrix.pdu import MAX_AUTH_EVENTS, MAX_PDU_BYTES, MAX_PREV_EVENTS, Pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
 from dtnode.wire.pdus import codes, words
@@ -85,18 +85,17 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool, hash_is_r
     out = writer.out
     start = len(out)
     out.append(0)
-    if len(pdu.sender) > codes.MAX_NAME_BYTES or len(pdu.sender.encode()) > codes.MAX_NAME_BYTES:
-        raise Unpackable
-    writer.user(pdu.sender)
+    _write_sender(writer, pdu.sender)
     head, parents = _write_parents(writer, pdu.prev_events, room_id)
     _write_time(writer, pdu.origin_server_ts - (_base_ts(writer.tables.last_ts, parents) or 0))
-    extras = _extras(writer, pdu, room_id, parents, hash_is_right=hash_is_right)
+    signature, extras = _own_signature(writer, pdu)
+    extras |= _extras(pdu, room_id, parents, hash_is_right=hash_is_right)
     if extras:
         out.append(extras)
     is_text = _is_plain_text(pdu)
     if not is_text:
         head |= OTHER | _write_type(writer, pdu)
-    if writer.tables.auth.get((room_id, pdu.sender), ()) != pdu.auth_events:
+    if writer.tables.usual_auth_events(room_id, pdu.sender) != pdu.auth_events:
         head |= AUTH
         writer.varint(len(pdu.auth_events))
         for event_id in pdu.auth_events:
@@ -104,12 +103,7 @@ def write_event(writer: Writer, pdu: Pdu, room_id: str, *, last: bool, hash_is_r
     if extras:
         head |= TEXT_EXTRAS if is_text else OTHER_EXTRAS
         _write_extras(writer, pdu, extras, parents)
-    if not extras & SIGNATURES:
-        server = pdu.sender_server
-        (text,) = pdu.json["signatures"][server].values()
-        signature = exact_base64(text)
-        assert signature is not None, "_extras looked at it"
-        out += signature
+    out += signature
     if is_text:
         head |= _write_body(writer, pdu.content, last=last)
     else:
@@ -159,15 +153,18 @@ def _write_time(writer: Writer, delta: int) -> None:
     writer.signed(delta)
 
 
-def _extras(
-    writer: Writer,
-    pdu: Pdu,
-    room_id: str,
-    parents: list[Said],
-    *,
-    hash_is_right: bool,
-) -> int:
-    """Which of the extra fields this event needs."""
+def _write_sender(writer: Writer, sender: str) -> None:
+    slot = writer.tables.users.find(sender)
+    if slot is not None:
+        writer.out.append(slot)
+    elif len(sender) <= codes.MAX_NAME_BYTES and len(sender.encode()) <= codes.MAX_NAME_BYTES:
+        writer.user(sender)
+    else:
+        raise Unpackable
+
+
+def _extras(pdu: Pdu, room_id: str, parents: list[Said], *, hash_is_right: bool) -> int:
+    """Which of the extra fields this event needs, signatures aside."""
     json = pdu.json
     extras = DEPTH if pdu.depth != _expected_depth(parents) else 0
     hashes = json["hashes"]
@@ -177,7 +174,6 @@ def _extras(
         right = encode_unpadded_base64(content_hash(json, pdu.version))
         if hashes["sha256"] != right:
             extras |= HASHES if _raw(hashes["sha256"], HASH_BYTES) is None else HASH
-    extras |= _signature_extras(writer, pdu)
     carries_room_id = "room_id" in json
     if carries_room_id != _implies_room_id(pdu.version, pdu.type) or (
         carries_room_id and json["room_id"] != room_id
@@ -193,16 +189,20 @@ def _extras(
     return extras
 
 
-def _signature_extras(writer: Writer, pdu: Pdu) -> int:
+def _own_signature(writer: Writer, pdu: Pdu) -> tuple[bytes, int]:
+    """The 64 bytes of the one signature of the sender's server; none where there is another or
+    more, which SIGNATURES says."""
     signatures = pdu.json["signatures"]
     server = pdu.sender_server
     own = signatures.get(server, {})
     if len(signatures) != 1 or len(own) != 1:
-        return SIGNATURES
+        return b"", SIGNATURES
     ((key_id, text),) = own.items()
-    if len(key_id) > codes.MAX_NAME_BYTES or _raw(text, SIGNATURE_BYTES) is None:
-        return SIGNATURES
-    return 0 if key_id == writer.tables.key_ids.get(server, USUAL_KEY_ID) else KEY_ID
+    raw = _raw(text, SIGNATURE_BYTES)
+    if raw is None or len(key_id) > codes.MAX_NAME_BYTES:
+        return b"", SIGNATURES
+    usual = writer.tables.key_ids.get(server, USUAL_KEY_ID)
+    return raw, 0 if key_id == usual else KEY_ID
 
 
 def _raw(text: str, size: int) -> bytes | None:
@@ -275,7 +275,8 @@ def _write_body(writer: Writer, content: dict[str, Any], *, last: bool) -> int:
 
 
 class ReadEvent:
-    """json: None if the reader's `unreadable` is set. The rest is what the tables are told."""
+    """json: as far as it was said (see `complete`); None if the reader's `unreadable` is set. The
+    rest is what the tables are told."""
 
     __slots__ = ("auth_events", "depth", "json", "key_id", "sender", "ts")
 
@@ -318,14 +319,20 @@ def read_event(reader: Reader, head: int, room_id: str, version: RoomVersion) ->
     json["content"] = _read_body(reader, head) if is_text else reader.value(MAX_NESTING - 1)
     if type(json["content"]) is not dict:
         raise DecodeError("an event's content is not an object")
-    if reader.unreadable is None:
-        hashes = given.get("hashes")
-        if hashes is None:
-            hashes = {"sha256": encode_unpadded_base64(content_hash(json, version))}
-        json["hashes"] = hashes
-        json["signatures"] = signatures
-        event.json = json
+    json["signatures"] = signatures
+    json.update(given)
+    event.json = json if reader.unreadable is None else None
     return event
+
+
+def complete(json: dict[str, Any], version: RoomVersion) -> bytes:
+    """Adds the content hash where none was said; canonical JSON. FormatError: it has none."""
+    if "hashes" not in json:
+        json["hashes"] = {"sha256": encode_unpadded_base64(content_hash(json, version))}
+    data = encode_checked_json(json, strict=version.strict_canonical_json)
+    if len(data) > MAX_PDU_BYTES:
+        raise LimitError(f"an event has {len(data)} bytes, at most {MAX_PDU_BYTES} are allowed")
+    return data
 
 
 def _read_parents(reader: Reader, head: int, room_id: str) -> list[Said]:
@@ -393,7 +400,7 @@ def _read_type(reader: Reader, head: int, json: dict[str, Any]) -> None:
 
 def _read_auth_events(reader: Reader, head: int, owner: tuple[str, str]) -> tuple[str | None, ...]:
     if not head & AUTH:
-        return reader.tables.auth.get(owner, ())
+        return reader.tables.usual_auth_events(*owner)
     count = _count(reader, MAX_AUTH_EVENTS, "auth events")
     return tuple([reader.ref().event_id for _ in range(count)])
 
@@ -411,6 +418,8 @@ def _read_extras(
         given["hashes"] = reader.value()
     if extras & KEY_ID:
         event.key_id = reader.text()
+        if len(event.key_id) > codes.MAX_NAME_BYTES:
+            raise LimitError(f"a key id has more than {codes.MAX_NAME_BYTES} characters")
     if extras & SIGNATURES:
         given["signatures"] = reader.value()
     if extras & ROOM_ID:

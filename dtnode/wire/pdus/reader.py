@@ -52,9 +52,7 @@ class Reader:
         known: KnownEvents,
         model: TextCoder | None,
     ) -> None:
-        self._data = data
-        self._end = len(data)
-        self.pos = 0
+        self.load(data)
         self.tables = tables
         self.sent = sent
         self.known = known
@@ -67,7 +65,14 @@ class Reader:
             else encode_unpadded_base64
         )
 
+    def load(self, data: bytes) -> None:
+        """Takes up other bytes, where the same context holds."""
+        self._data = data
+        self._end = len(data)
+        self.pos = 0
+
     def next_event(self) -> None:
+        """What is bounded per event begins anew."""
         self.unreadable = None
         self._left = limits.MAX_PDU_BYTES
 

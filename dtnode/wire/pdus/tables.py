@@ -7,7 +7,7 @@ put together keeps its place (None). Every table is a ring or drops its oldest e
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from dtnode.errors import DecodeError
@@ -17,6 +17,9 @@ SLOTS: Final = 224
 
 MAX_SENDERS: Final = 1024
 """Senders whose last auth_events are remembered: (room, user). Ten ids each: under 1 MB."""
+
+MAX_ID_LENGTH: Final = 64
+"""Event ids in tables; one that is a hash has 44 characters."""
 
 MAX_ROOMS: Final = 256
 """Rooms whose last event is remembered."""
@@ -145,7 +148,8 @@ class Tables:
 
     users, servers: names. words: long opaque values. shapes: the keys of objects. events: carried
     or named. last: room -> the last event carried. auth: (room, sender) -> auth_events of its last
-    event (None in place of what this end couldn't tell). last_ts: of the last event carried.
+    event (None in place of what this end couldn't tell); (room, "") -> of the last first event of
+    a sender. last_ts: of the last event carried.
     """
 
     __slots__ = (
@@ -161,9 +165,13 @@ class Tables:
         "words",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        """servers: names that both ends know from the start."""
         self.users: Ring[str] = Ring("user")
         self.servers: Ring[str] = Ring("server")
+        for name in servers:
+            self.servers.add(name)
+        self.servers.commit()
         self.words: Ring[str] = Ring("word")
         self.shapes: Ring[tuple[str, ...]] = Ring("shape")
         self.events = SaidRing()
@@ -178,7 +186,16 @@ class Tables:
     ) -> None:
         """An event went by whole; what its bytes added stays."""
         self.carried_alone(room_id, said)
+        if any(event_id is not None and len(event_id) > MAX_ID_LENGTH for event_id in auth_events):
+            return
+        if (room_id, sender) not in self.auth:
+            _remember(self.auth, (room_id, ""), auth_events, MAX_SENDERS)
         _remember(self.auth, (room_id, sender), auth_events, MAX_SENDERS)
+
+    def usual_auth_events(self, room_id: str, sender: str) -> tuple[str | None, ...]:
+        """As in the sender's last event; in a first one as others' first one: a row of joins."""
+        auth_events = self.auth.get((room_id, sender))
+        return self.auth.get((room_id, ""), ()) if auth_events is None else auth_events
 
     def carried_alone(self, room_id: str, said: Said) -> None:
         """An event went by in a form that says nothing to the other tables."""
