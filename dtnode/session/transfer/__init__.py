@@ -10,20 +10,34 @@ from __future__ import annotations
 from typing import Protocol
 
 from dtnode.link_info import LinkInfo
+from dtnode.session.transfer.broadcast import BroadcastAssembler, broadcast_frames
 from dtnode.session.transfer.datagram import DatagramTransfer
+from dtnode.session.transfer.describe import FrameNote, describe
 from dtnode.session.transfer.frames import FrameKind, kind_of
+from dtnode.session.transfer.handshake_frames import (
+    HandshakeAssembler,
+    HandshakeFrame,
+    handshake_frames,
+)
 from dtnode.session.transfer.seals import SEAL_BYTES, Opener, Sealer, TransferKeys
 from dtnode.session.transfer.stream import StreamTransfer
 
 __all__ = [
     "SEAL_BYTES",
+    "BroadcastAssembler",
     "DatagramTransfer",
     "FrameKind",
+    "FrameNote",
+    "HandshakeAssembler",
+    "HandshakeFrame",
     "Opener",
     "Sealer",
     "StreamTransfer",
     "Transfer",
     "TransferKeys",
+    "broadcast_frames",
+    "describe",
+    "handshake_frames",
     "kind_of",
     "make_transfer",
 ]
