@@ -9,7 +9,7 @@ inside the full conflicted set, and a state's auth chain includes its own events
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
@@ -33,7 +33,7 @@ StateMap: TypeAlias = Mapping[StateKey, str]
 
 _CREATE: StateKey = ("m.room.create", "")
 _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
-_POWER_KEYS = frozenset({_CREATE, _POWER_LEVELS, ("m.room.join_rules", "")})
+_POWER_TYPES = frozenset({"m.room.create", "m.room.power_levels", "m.room.join_rules"})
 
 
 _NOT_ON_MAINLINE = -1  # older than all that is on it
@@ -81,12 +81,11 @@ def resolve(
         return unconflicted
     if chains is None:
         chains = PlainChains(events)
-    difference = auth_difference(state_sets, unconflicted, conflicted, events, chains)
-    # What is no state event only gets here through the auth events of a second create event.
-    full_conflicted = {event_id for event_id in difference if events.event(event_id).is_state}
+    full_conflicted = auth_difference(state_sets, unconflicted, conflicted, events, chains)
     base: dict[StateKey, str] = dict(unconflicted)
     if version.state_resolution is StateResolutionVersion.V2_1:
-        full_conflicted |= conflicted_state_subgraph(conflicted, difference, events, chains)
+        subgraph = conflicted_state_subgraph(conflicted, full_conflicted, events, chains)
+        full_conflicted |= dict.fromkeys(subgraph)
         # "The iterative auth checks algorithm [...] now starts with an empty state map."
         base = {}
     resolution = _Resolution(events, full_conflicted, chains)
@@ -96,7 +95,8 @@ def resolve(
     if trace is not None:
         trace.base = dict(base)
     resolution.iterative_auth_checks(ordered, base, note)
-    remaining = resolution.mainline_order(full_conflicted - power_events, base.get(_POWER_LEVELS))
+    others = [event_id for event_id in full_conflicted if event_id not in power_events]
+    remaining = resolution.mainline_order(others, base.get(_POWER_LEVELS))
     if trace is not None:
         trace.sender_power = {event_id: resolution.sender_power(event_id) for event_id in ordered}
         trace.mainline = {event_id: resolution.mainline_of(event_id) for event_id in remaining}
@@ -126,41 +126,47 @@ class _Resolution:
 
     __slots__ = ("_chains", "_events", "_full_conflicted", "_positions")
 
-    def __init__(self, events: EventSource, full_conflicted: set[str], chains: AuthChains) -> None:
+    def __init__(
+        self, events: EventSource, full_conflicted: Collection[str], chains: AuthChains
+    ) -> None:
         self._events = events
         self._full_conflicted = full_conflicted
         self._chains = chains
         self._positions: dict[str, int] = {}
 
-    def _auth_events(self, pdu: Pdu) -> dict[StateKey, Pdu]:
-        # Not remembered: each event is checked once, and thousands of these push the rest out of
-        # the processor's cache.
-        event = self._events.event
-        return {auth.key: auth for auth in map(event, pdu.auth_event_ids) if auth.is_state}
+    def _auth_event(self, pdu: Pdu, event_type: str, state_key: str) -> Pdu | None:
+        """Its auth event of that key, the last if it has several."""
+        # Neither these nor dictionaries of them are kept: each event is checked once, and thousands
+        # of them push the rest out of the processor's cache.
+        for auth_id in reversed(pdu.auth_event_ids):
+            auth = self._events.event(auth_id)
+            if auth.type == event_type and auth.state_key == state_key:
+                return auth
+        return None
 
-    def power_events(self) -> set[str]:
-        """Step 1: the power events, with their auth chains as far as those are conflicted."""
+    def power_events(self) -> dict[str, None]:
+        """An ordered set. Step 1: the power events, with their auth chains as far as those are conflicted."""
         queue = [
             event_id
             for event_id in self._full_conflicted
             if _is_power_event(self._events.event(event_id))
         ]
-        found = set(queue)
+        found = dict.fromkeys(queue)
         while queue:
             for auth_id in self._events.event(queue.pop()).auth_event_ids:
                 if auth_id in self._full_conflicted and auth_id not in found:
-                    found.add(auth_id)
+                    found[auth_id] = None
                     queue.append(auth_id)
         return found
 
-    def reverse_topological_power_order(self, event_ids: set[str]) -> list[str]:
+    def reverse_topological_power_order(self, event_ids: Collection[str]) -> list[str]:
         """Kahn's algorithm over auth events, ties by (-power, origin_server_ts, event_id)."""
         waiting: dict[str, int] = {}
         dependants: dict[str, list[str]] = {}
         ready: list[tuple[int, int, str]] = []
         for event_id in event_ids:
             pdu = self._events.event(event_id)
-            needed = event_ids.intersection(pdu.auth_event_ids)
+            needed = {auth_id for auth_id in pdu.auth_event_ids if auth_id in event_ids}
             for auth_id in needed:
                 dependants.setdefault(auth_id, []).append(event_id)
             if needed:
@@ -187,8 +193,8 @@ class _Resolution:
 
     def _sender_power(self, pdu: Pdu) -> int:
         """The sender's power "when looking at their respective auth_events"."""
-        auth = self._auth_events(pdu)
-        create, levels = auth.get(_CREATE), auth.get(_POWER_LEVELS)
+        create = self._auth_event(pdu, *_CREATE)
+        levels = self._auth_event(pdu, *_POWER_LEVELS)
         try:
             if create is None:  # a create event has none among its own, whoever sent it
                 return levels.power_levels.user_level(pdu.sender) if levels else 0
@@ -216,13 +222,12 @@ class _Resolution:
             if self._events.rejected(event_id):
                 continue
             pdu = event(event_id)
-            auth = self._auth_events(pdu)
 
-            def look_up(
-                event_type: str, state_key: str, auth: Mapping[StateKey, Pdu] = auth
-            ) -> Pdu | None:
+            def look_up(event_type: str, state_key: str, pdu: Pdu = pdu) -> Pdu | None:
                 resolved = state.get((event_type, state_key))
-                return auth.get((event_type, state_key)) if resolved is None else event(resolved)
+                if resolved is None:
+                    return self._auth_event(pdu, event_type, state_key)
+                return event(resolved)
 
             try:
                 check_state_dependent_auth_rules(pdu, look_up)
@@ -239,7 +244,7 @@ class _Resolution:
         if power_levels is None:  # common in v2.1; no chain leads to a mainline that isn't there
             return sorted(event_ids, key=self._time_order)
         rests_on = {
-            event_id: power_levels_of(self._events.event(event_id), self._events)
+            event_id: _power_levels_of(self._events.event(event_id), self._events)
             for event_id in event_ids
         }
         mainline = _Mainline(power_levels, self._events, self._chains)
@@ -273,7 +278,7 @@ class _Mainline:
         self._positions = {power_levels: events.order(power_levels)}
         self._highest: dict[int, int] = {}  # chain -> order of the last that is on the mainline
         self._lowest = events.order(power_levels)
-        self._next = power_levels_of(events.event(power_levels), events)
+        self._next = _power_levels_of(events.event(power_levels), events)
         self._known: dict[str, int] = {}
 
     def look_ahead(self, event_ids: Iterable[str]) -> None:
@@ -288,7 +293,7 @@ class _Mainline:
             if self._has(power_levels):
                 self._positions[power_levels] = self._events.order(power_levels)
             else:
-                power_levels = power_levels_of(self._events.event(power_levels), self._events)
+                power_levels = _power_levels_of(self._events.event(power_levels), self._events)
         position = _NOT_ON_MAINLINE if power_levels is None else self._positions[power_levels]
         self._positions.update(dict.fromkeys(passed, position))
         return position
@@ -304,7 +309,7 @@ class _Mainline:
         first = self._chains.first(chain)
         self._highest[chain] = self._events.order(power_levels)
         self._lowest = self._events.order(first)
-        self._next = power_levels_of(self._events.event(first), self._events)
+        self._next = _power_levels_of(self._events.event(first), self._events)
 
     def _chain_of(self, power_levels: str) -> int:
         """All that are asked for here are auth events of some state event."""
@@ -315,7 +320,7 @@ class _Mainline:
         return chain
 
 
-def power_levels_of(pdu: Pdu, events: EventSource) -> str | None:
+def _power_levels_of(pdu: Pdu, events: EventSource) -> str | None:
     """The power levels among its auth events."""
     for auth_id in pdu.auth_event_ids:
         auth = events.event(auth_id)
@@ -326,6 +331,6 @@ def power_levels_of(pdu: Pdu, events: EventSource) -> str | None:
 
 def _is_power_event(pdu: Pdu) -> bool:
     """Power levels, join rules, kicks and bans; the create event goes with them."""
-    if pdu.key in _POWER_KEYS:
+    if pdu.type in _POWER_TYPES and pdu.state_key == "":
         return True
     return pdu.membership in ("leave", "ban") and pdu.sender != pdu.state_key

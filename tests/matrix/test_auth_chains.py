@@ -91,13 +91,14 @@ def separate(states: Sequence[State]) -> tuple[State, set[str]]:
 
 
 def difference(states: Sequence[State], events: EventSource, chains: AuthChains) -> set[str]:
-    return auth_difference(states, *separate(states), events, chains)
+    return set(auth_difference(states, *separate(states), events, chains))
 
 
 def literal_difference(states: Sequence[State], events: EventSource) -> set[str]:
     chains = [chain(events, state.values()) for state in states]
     everything: set[str] = set().union(*chains)
-    return (everything - everything.intersection(*chains)) | separate(states)[1]
+    found = (everything - everything.intersection(*chains)) | separate(states)[1]
+    return {event_id for event_id in found if events.event(event_id).is_state}
 
 
 def literal_subgraph(conflicted: set[str], events: EventSource) -> set[str]:

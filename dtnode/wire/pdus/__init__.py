@@ -13,8 +13,10 @@ from dtnode.wire.pdus.context import (
     TextCoder,
     Unreadable,
 )
+from dtnode.wire.pdus.words import TABLES_VERSION
 
 __all__ = [
+    "TABLES_VERSION",
     "BatchDecoder",
     "BatchEncoder",
     "Form",

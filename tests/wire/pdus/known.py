@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dtnode.matrix.pdu import Pdu
 from dtnode.matrix.unpadded_base64 import decode_unpadded_base64
@@ -37,8 +37,13 @@ class KnownRoom:
 class End:
     """One end of a session, and what it holds of one room."""
 
-    def __init__(self, pdus: Iterable[Pdu] = (), model: TextCoder | None = None) -> None:
+    def __init__(
+        self,
+        pdus: Iterable[Pdu] = (),
+        model: TextCoder | None = None,
+        servers: Sequence[str] = (),
+    ) -> None:
         self.known = KnownRoom(pdus)
-        self.encoder = BatchEncoder(model)
-        self.decoder = BatchDecoder(model)
+        self.encoder = BatchEncoder(model, servers)
+        self.decoder = BatchDecoder(model, servers)
         self.decoder.connect(self.encoder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from dtnode.matrix.signing import check_content_hash
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
-from dtnode.wire.pdus import Form, NothingKnown
+from dtnode.wire.pdus import TABLES_VERSION, Form, NothingKnown, words
 from tests.hostile.generator import generate
 from tests.rooms.vector_rooms import ROOM_NAMES, load_room
 from tests.wire.pdus.known import End
@@ -175,8 +176,6 @@ def test_the_largest_event(form: Form) -> None:
 
 
 def test_every_static_word_and_shape_comes_back() -> None:
-    from dtnode.wire.pdus import words
-
     room = RoomBuilder("alice")
     for start in range(0, 400, 40):
         part = slice(start, start + 40)
@@ -221,3 +220,11 @@ def test_canonical_json_is_the_measure() -> None:
     data, _ = here.encoder.encode(pdu.room_id, room.version, [loose], here.known)
     read = there.decoder.decode(pdu.room_id, room.version, data, there.known)
     assert read == [encode_canonical_json(pdu.json)]
+
+
+def test_the_static_tables_are_those_of_their_version() -> None:
+    """Whoever changes them raises TABLES_VERSION, or two nodes would misread each other."""
+    tables = json.dumps([words.VALUES, words.TYPES, words.KEYS, words.SHAPES]).encode()
+    assert (TABLES_VERSION, sha256(tables).hexdigest()[:16]) == (1, "0f3694055c1ff21d")
+    assert all(len(table) == len(set(table)) for table in json.loads(tables)[:3])
+    assert len(words.SHAPES) == len(set(words.SHAPES))

@@ -101,16 +101,16 @@ def test_the_next_of_a_chain_costs_what_it_must() -> None:
 
 def test_names_both_ends_know_cost_nothing() -> None:
     room = RoomBuilder("alice")
-    plain, named = End(), End()
-    server = room.create.sender_server
-    named.encoder.__init__(None, (server,))  # type: ignore[misc]
-    room_id = room.create.room_id
-    sizes = [
-        len(end.encoder.encode(room_id, room.version, [room.create], end.known, form=form)[0])
-        for end in (plain, named)
-        for form in (Form.COMPACT, Form.EXPLICIT)
-    ]
-    assert sizes[2:] == [size - 32 for size in sizes[:2]]
+    args = (room.create.room_id, room.version)
+    for form in (Form.COMPACT, Form.EXPLICIT):
+        sizes = []
+        for servers in ((), ("a.example", room.create.sender_server)):
+            here, there = End(servers=servers), End(servers=servers)
+            data, _ = here.encoder.encode(*args, [room.create], here.known, form=form)
+            read = there.decoder.decode(*args, data, there.known)
+            assert read == [room.create.canonical()]
+            sizes.append(len(data))
+        assert sizes[1] == sizes[0] - 32
 
 
 def test_more_users_words_and_events_than_the_tables_hold() -> None:
