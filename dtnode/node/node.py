@@ -25,6 +25,7 @@ from dtnode.node.contacts import (
     RESERVE_BELOW,
     Acquaintances,
     LinkContacts,
+    WhoIsWho,
     reserve_numbers,
     who_is_who,
 )
@@ -93,11 +94,14 @@ class Node:
     def _introduce(self, signer: Signer) -> Acquaintances:
         with self.rooms.store.transaction():
             first_number = reserve_numbers(self.rooms)
-        return Acquaintances(signer, who_is_who(self.rooms), first_number)
+        return Acquaintances(signer, self._who_is_who(), first_number)
+
+    def _who_is_who(self) -> WhoIsWho:
+        return who_is_who(self.rooms)
 
     async def peers_changed(self) -> None:
         """Somebody was added, blocked or removed: takes effect at once."""
-        self._acquaintances.who = await self.worker.run(lambda: who_is_who(self.rooms))
+        self._acquaintances.who = await self.worker.run(self._who_is_who)
         for connection in list(self.connections):
             if connection.peer is not None and not connection.welcome(connection.peer):
                 connection.close("this node doesn't talk to you any more")
@@ -107,7 +111,7 @@ class Node:
             await self._refresh.wait()
             self._refresh = trio.Event()
             try:
-                self._acquaintances.who = await self.worker.run(lambda: who_is_who(self.rooms))
+                self._acquaintances.who = await self.worker.run(self._who_is_who)
                 if self._acquaintances.numbers_left < RESERVE_BELOW:
                     first = await self.worker.run(lambda: reserve_numbers(self.rooms))
                     self._acquaintances.reserved(first)

@@ -25,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from dtnode.errors import DecodeError, HandshakeError, LocalProtocolError
 from dtnode.matrix.server_names import key_from_server_name, server_name_from_key
@@ -112,6 +112,15 @@ class Attempt:
     peer: str
     number: int
     application: bytes = b""
+
+
+class Dialling(Protocol):
+    """A node's own attempts on a link: an Initiator, or several."""
+
+    @property
+    def pending(self) -> frozenset[str]: ...
+
+    def withdraw(self, peer: str) -> None: ...
 
 
 class Initiator:
@@ -270,7 +279,7 @@ class Responder:
         *,
         now: float,
         now_ms: int,
-        dialling: Initiator | None = None,
+        dialling: Dialling | None = None,
     ) -> Answer | None:
         """The answer to a first message; None: an authentic one that gets none.
 

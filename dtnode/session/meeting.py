@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from dtnode.errors import DecodeError, HandshakeError, RemoteProtocolError
@@ -38,6 +39,9 @@ enough for a boat that comes into range, and costs a 300 bit/s channel half a pe
 MAX_RELIABLE_INTERVAL_S: Final = 4.0
 """Where frames aren't lost: repeated only because the peer may know this node by now."""
 
+PATIENCE_INTERVALS: Final = 4
+"""Left to a peer that was answered to show that it has the answer, before it is dialled."""
+
 STALE_INTERVAL_S: Final = 10.0
 """Between answers to handshake numbers that were taken before: replays cost this little."""
 
@@ -50,6 +54,34 @@ _FIRST_KINDS: Final = (HandshakeKind.KK_FIRST, HandshakeKind.IK_FIRST)
 _SECOND_KINDS: Final = (HandshakeKind.KK_SECOND, HandshakeKind.IK_SECOND)
 _SMALL_BYTES: Final = 70  # a handshake message with its frame, for airtime
 _KINDS: Final = frozenset(HandshakeKind)
+
+
+class _Attempts:
+    """This end's own, by KK and by IK. failed: answers that were to none of them."""
+
+    def __init__(self) -> None:
+        self.initiators: list[Initiator] = []
+        self.failed = 0
+
+    @property
+    def pending(self) -> frozenset[str]:
+        return frozenset().union(*(initiator.pending for initiator in self.initiators))
+
+    def withdraw(self, peer: str) -> None:
+        for initiator in self.initiators:
+            initiator.withdraw(peer)
+
+    def erase(self) -> None:
+        for initiator in self.initiators:
+            initiator.erase()
+        self.initiators.clear()
+
+    def receive(self, message: HandshakeMessage, now_ms: int) -> Established | Stale:
+        for initiator in self.initiators:
+            with suppress(NotOpenedError):
+                return initiator.receive(message, now_ms)
+        self.failed += 1
+        raise NotOpenedError("nobody who was dialled made this answer")
 
 
 class Meeting:
@@ -73,7 +105,7 @@ class Meeting:
         self._entropy = entropy
         self._wall_ms = wall_ms
         self._dials = dials
-        self._initiator: Initiator | None = None
+        self._attempts = _Attempts()
         self._responder = (
             Responder(
                 secrets=contacts.secrets,
@@ -97,8 +129,8 @@ class Meeting:
     @property
     def failed(self) -> int:
         """Handshake messages that nobody known made."""
-        opened = 0 if self._responder is None else self._responder.failed_trials
-        return opened + (0 if self._initiator is None else self._initiator.failed_openings)
+        answered = 0 if self._responder is None else self._responder.failed_trials
+        return answered + self._attempts.failed
 
     def dial(self, now: float) -> None:
         """Begin, if there is anybody to dial. LocalProtocolError: no number can be had."""
@@ -106,29 +138,28 @@ class Meeting:
             return
         self.stop()
         peers = list(self._contacts.to_dial())[:MAX_ATTEMPTS]
-        if not peers:
-            self._again_at = now + self._interval_s  # somebody may be known by then
-            return
-        introduce = self._contacts.introduces(peers[0])
-        self._initiator = Initiator(
-            secrets=self._contacts.secrets,
-            entropy=self._entropy,
-            attempts=[
+        for introduce in (False, True):
+            attempts = [
                 Attempt(peer=peer, number=self._contacts.next_number(peer))
                 for peer in peers
                 if self._contacts.introduces(peer) == introduce
-            ],
-            now_ms=self._wall_ms(),
-            introduce=introduce,
-        )
+            ]
+            if attempts:
+                self._attempts.initiators.append(
+                    Initiator(
+                        secrets=self._contacts.secrets,
+                        entropy=self._entropy,
+                        attempts=attempts,
+                        now_ms=self._wall_ms(),
+                        introduce=introduce,
+                    )
+                )
         self._say_first()
-        self._plan(now)
+        self._plan(now)  # if there was nobody, somebody may be known by then
 
     def stop(self) -> None:
         """No more dialling; what comes is still answered."""
-        if self._initiator is not None:
-            self._initiator.erase()
-        self._initiator = None
+        self._attempts.erase()
         self._again_at = None
 
     def confirmed(self, peer: str) -> None:
@@ -159,7 +190,7 @@ class Meeting:
     def frames_to_send(self, now: float) -> list[bytes]:
         """To be called after every other call and at next_wake_at()."""
         if self._again_at is not None and now >= self._again_at:
-            if self._initiator is None or not self._initiator.pending:
+            if not self._attempts.pending:
                 self.dial(now)
             else:
                 self._say_first()
@@ -177,12 +208,10 @@ class Meeting:
             return self._answer(message, now)
         if message.kind not in _SECOND_KINDS:
             raise DecodeError(f"{message.kind.name} came, and no pairing is under way")
-        if self._initiator is None:
-            raise NotOpenedError("an answer came and nobody was dialled")
-        result = self._initiator.receive(message, self._wall_ms())
+        result = self._attempts.receive(message, self._wall_ms())
         if isinstance(result, Stale):
             self._contacts.outdated(result.peer, result.highest)
-            if not self._initiator.pending:
+            if not self._attempts.pending:
                 self.dial(now)
             return None
         if not self._contacts.welcome(result.peer):
@@ -196,13 +225,16 @@ class Meeting:
         before = self._responder.failed_trials
         try:
             answer = self._responder.receive(
-                message, now=now, now_ms=self._wall_ms(), dialling=self._initiator
+                message, now=now, now_ms=self._wall_ms(), dialling=self._attempts
             )
         finally:
             self._trials -= self._responder.failed_trials - before
         if answer is None or not self._contacts.welcome(answer.peer):
             return None
         self._say(answer.message)
+        if answer.established is not None and self._dials:
+            self.stop()  # but if nothing comes of it, this end dials again
+            self._again_at = now + PATIENCE_INTERVALS * self._interval_s
         return answer.established
 
     def _may_try(self, now: float) -> bool:
@@ -212,9 +244,9 @@ class Meeting:
         return self._trials >= 1
 
     def _say_first(self) -> None:
-        assert self._initiator is not None
-        for message in self._initiator.first_messages:
-            self._say(message)
+        for initiator in self._attempts.initiators:
+            for message in initiator.first_messages:
+                self._say(message)
 
     def _say(self, message: HandshakeMessage) -> None:
         self._frames.extend(
