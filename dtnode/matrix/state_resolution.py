@@ -145,7 +145,8 @@ class _Resolution:
         return None
 
     def power_events(self) -> dict[str, None]:
-        """An ordered set. Step 1: the power events, with their auth chains as far as those are conflicted."""
+        """Step 1, an ordered set: the power events, with their auth chains as far as those are
+        conflicted."""
         queue = [
             event_id
             for event_id in self._full_conflicted

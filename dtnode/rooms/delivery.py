@@ -4,10 +4,14 @@ on. Nothing is sent for this; what isn't known isn't claimed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from dtnode.rooms.state import RoomStates
 from dtnode.store import RoomRecord, Store, StoredEvent
+
+_NEAR = (
+    500  # events gone through one by one: less than asking what each of 1,000 servers wrote last
+)
 
 
 def servers_with(
@@ -15,22 +19,18 @@ def servers_with(
 ) -> dict[str, frozenset[str]]:
     """event id -> joined servers (without our own) known to have it.
 
-    One pass over the room from its newest event down to the oldest of `events`: a server has what
-    it acknowledged, what it wrote, and all ancestors of both (of what it wrote only where that is a
-    witness).
+    A server has what it acknowledged, what it wrote, and all ancestors of both (of what it wrote
+    only where that is a witness; of what it wrote after all of `events` the newest counts). One
+    pass from a little above the newest of `events` down to the oldest.
     """
     if not events:
         return {}
     oldest = min(event.nid for event in events)
     joined = states.joined_servers(room.current_group) - {own_name}
-    has: dict[int, set[str]] = {}
-    for server, nids in store.peers.frontiers(room.nid).items():
-        if server in joined:
-            for nid in nids:
-                has.setdefault(nid, set()).add(server)
+    top, has = _known_from_above(store, room, joined, max(event.nid for event in events), oldest)
     wanted = {event.nid: event.event_id for event in events}
     found: dict[str, frozenset[str]] = {}
-    for nid, sender_server, witness, parents in store.events.newest_first(room.nid, oldest):
+    for nid, sender_server, witness, parents in store.events.newest_first(room.nid, oldest, top):
         servers = has.pop(nid, set())
         wrote = {sender_server} & joined
         if nid in wanted:
@@ -41,6 +41,44 @@ def servers_with(
             for parent in parents:
                 if parent >= oldest:
                     has.setdefault(parent, set()).update(servers)
+    return found
+
+
+def _known_from_above(
+    store: Store, room: RoomRecord, joined: Collection[str], newest: int, oldest: int
+) -> tuple[int, dict[int, set[str]]]:
+    """(where to begin, event number -> servers known to have that event and its ancestors): up to
+    there from what they acknowledged, and all that events beyond it say of what lies below."""
+    last = store.events.last_nid()
+    top = store.ancestry.first_that_sees_all(room.nid, newest) or last
+    has: dict[int, set[str]] = {}
+    beyond: dict[int, set[str]] = {}
+    for server, nids in store.peers.frontiers(room.nid).items():
+        if server in joined:
+            for nid in nids:
+                (beyond if nid > top else has).setdefault(nid, set()).add(server)
+    for server, nid in _witnesses_beyond(store, room, joined, top, last).items():
+        beyond.setdefault(nid, set()).add(server)
+    for nid, servers in beyond.items():
+        ancestors = store.ancestry.of(nid, oldest)
+        if ancestors.has(top):
+            has.setdefault(top, set()).update(servers)
+        else:
+            for met in ancestors.met:
+                has.setdefault(met, set()).update(servers)
+    return top, has
+
+
+def _witnesses_beyond(
+    store: Store, room: RoomRecord, joined: Collection[str], top: int, last: int
+) -> dict[str, int]:
+    """joined server -> its newest event over number `top` that shows what it has"""
+    if last - top > _NEAR:
+        return store.ancestry.newest_witnesses(room.nid, joined, top)
+    found: dict[str, int] = {}
+    for author in store.events.newest_first(room.nid, top + 1):
+        if author.witness and author.sender_server in joined:
+            found.setdefault(author.sender_server, author.nid)
     return found
 
 

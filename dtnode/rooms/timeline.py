@@ -107,7 +107,7 @@ class Timeline:
         return self.apart_of(room, by_sender)
 
     def apart_of(self, room: RoomRecord, by_sender: Mapping[str, Sequence[int]]) -> set[int]:
-        """`sent_apart` for event numbers by sender."""
+        """`sent_apart` for numbers of accepted events by sender, at least one each."""
         found: set[int] = set()
         tip_group = self._states.tip_group(room.nid) if by_sender else 0
         for sender, nids in by_sender.items():
@@ -116,12 +116,9 @@ class Timeline:
                 continue
             at = self._store.events.nid_of(removal.event_id)
             assert at is not None, "a state names stored events only"
-            after = self._store.events.difference(nids, [at], len(nids) + _MAX_APART_WALK)
-            found.update(set(nids).intersection(after))
+            before = self._store.ancestry.of(at, min(nids))
+            found.update(nid for nid in nids if not before.has(nid))
         return found
-
-
-_MAX_APART_WALK = 100_000  # events after the oldest shown one; only the marks depend on it
 
 
 def client_event(pdu: Pdu) -> dict[str, Any]:

@@ -380,13 +380,13 @@ class Events:
         )
         return [row[0] for row in rows.fetchall()]
 
-    def newest_first(self, room_nid: int, down_to: int) -> Iterator[Authorship]:
-        """The room's events from the newest down to number `down_to`."""
+    def newest_first(self, room_nid: int, down_to: int, start: int = 2**62) -> Iterator[Authorship]:
+        """The room's events from number `start` (the newest) down to number `down_to`."""
         self.flush()
         rows = self._db.execute(
             "SELECT event_nid, sender_server, witness, parents FROM events"
-            " WHERE room_nid = ? AND event_nid >= ? ORDER BY event_nid DESC",
-            (room_nid, down_to),
+            " WHERE room_nid = ? AND event_nid BETWEEN ? AND ? ORDER BY event_nid DESC",
+            (room_nid, down_to, start),
         )
         for nid, sender_server, witness, parents in rows:
             yield Authorship(nid, sender_server, bool(witness), unpack_numbers(parents))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dtnode.store.ancestry import Ancestry
 from dtnode.store.arrivals import Arrivals
 from dtnode.store.client_values import ClientValues
 from dtnode.store.compaction import Compacted, compact
@@ -32,6 +33,7 @@ class Store:
         self._db = Database(path, read_only=read_only)
         self._read_only = read_only
         self.events = Events(self._db)
+        self.ancestry = Ancestry(self._db)
         self.indexes = Indexes(self._db, self.events)
         self.arrivals = Arrivals(self._db)
         self.state_groups = StateGroups(self._db)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
-from dtnode.rooms.delivery import lacking, lacking_of_all
+import pytest
+
+from dtnode.rooms import delivery
+from dtnode.rooms.delivery import lacking, lacking_of_all, servers_with
+from dtnode.store import Store
 from tests.rooms.nodes import Node, give_cards, make_room, meet
 
 
@@ -104,3 +109,58 @@ def test_counting_for_all_at_once_agrees_with_a_walk_for_each() -> None:
     assert lacking_of_all(store, states, servers, alice.server, 2) == {
         server: min(2, count) for server, count in found.items()
     }
+
+
+@pytest.mark.parametrize("near", [0, 3, 500])
+@pytest.mark.parametrize("seed", range(4))
+def test_far_back_it_is_known_without_a_walk(
+    seed: int, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message by itself and all at once, against what ancestry says."""
+    monkeypatch.setattr(delivery, "_NEAR", near)
+    room_id, (alice, *others) = make_room("alice", "bob", "carol", "dan")
+    rng = random.Random(seed)
+    for number in range(50):
+        one, other = rng.sample([alice, *others], 2)
+        one.say(room_id, f"{number}")
+        if rng.random() < 0.4:
+            meet(one, other)
+    store, room = alice.store, alice.room(room_id)
+    own = [
+        event
+        for event in store.events.in_nid_order(room.nid)
+        if event.accepted and event.pdu.sender == alice.user_id
+    ]
+    known: dict[str, set[str]] = {event.event_id: set() for event in own}
+    for other in others:
+        wrote = [
+            author.nid
+            for author in store.events.newest_first(room.nid, 0)
+            if author.witness and author.sender_server == other.server
+        ]
+        has = ancestors(store, [*store.peers.frontier(room.nid, other.server), *wrote])
+        for event in own:
+            if event.nid in has:
+                known[event.event_id].add(other.server)
+    states = alice.rooms.states
+    assert servers_with(store, states, room, own, alice.server) == known
+    for event in own:
+        found = servers_with(store, states, room, [event], alice.server)
+        assert found == {event.event_id: known[event.event_id]}
+    assert len(set(map(len, known.values()))) > 1
+    for event in store.events.in_nid_order(room.nid):
+        if event.accepted:
+            met = store.ancestry.of(event.nid, 0)
+            every = range(1, store.events.last_nid() + 1)
+            assert {nid for nid in every if met.has(nid)} == ancestors(store, [event.nid])
+
+
+def ancestors(store: Store, nids: Iterable[int]) -> set[int]:
+    found: set[int] = set()
+    todo = list(nids)
+    while todo:
+        nid = todo.pop()
+        if nid not in found:
+            found.add(nid)
+            todo += store.events.parents_of(nid)
+    return found
