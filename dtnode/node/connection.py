@@ -15,6 +15,7 @@ import trio
 
 from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
+from dtnode.link_info import LinkInfo
 from dtnode.matrix.pdu import Pdu
 from dtnode.node.link_pump import LinkPump
 from dtnode.node.link_time import LinkTime
@@ -69,15 +70,17 @@ class Connection:
         self,
         *,
         link: Link,
+        info: LinkInfo,
         link_id: str,
         session: LinkSession,
         worker: StoreWorker,
-        work_for: Callable[[str], PeerWork],
+        work_for: Callable[[PeerAuthenticated], PeerWork],
         trace: Trace,
         registry: Registry,
         welcome: Callable[[str], bool],
     ) -> None:
-        """welcome(server name): whether that peer may talk over this link, now."""
+        """info: the link's, as the operator wants it used. welcome(server name): whether that peer
+        may talk over this link, now."""
         self.link_id = link_id
         self.welcome = welcome
         self.peer: str | None = None
@@ -87,6 +90,7 @@ class Connection:
         self.close_reason: str | None = None
         self.on_proved: Callable[[], object] = lambda: None
         self._link = link
+        self._info = info
         self._trace = trace
         self._session = session
         self._worker = worker
@@ -103,7 +107,7 @@ class Connection:
         self._backlog_messages = 0
         self._requests: list[str] = []
         self._joins: list[tuple[str, Pdu]] = []
-        self._time = LinkTime(link.info, session)
+        self._time = LinkTime(info, session)
         self._pump = LinkPump(
             link,
             session,
@@ -122,6 +126,10 @@ class Connection:
     def is_active(self) -> bool:
         """Whether this is the link in use with its peer."""
         return self._active
+
+    def permits(self, room_id: str) -> bool:
+        """Whether anything of the room may go over this link; to be asked on the store's thread."""
+        return self._work is not None and self._work.permits(room_id)
 
     def notify(self, news: News) -> None:
         """Something became visible here."""
@@ -211,7 +219,7 @@ class Connection:
     def _count_frame(self, frame: bytes, incoming: bool) -> None:
         self.traffic.counted(len(frame), incoming=incoming)
         if self._trace.is_watched:
-            text = frame_text(frame, self._link.info)
+            text = frame_text(frame, self._info)
             self._trace.add(self.link_id, self.peer, "frame", len(frame), text, incoming=incoming)
 
     def _count_message(self, message: LinkMessage, size_bytes: int, *, incoming: bool) -> None:
@@ -250,9 +258,8 @@ class Connection:
             self._sync.heard(self._now())
         for event in self._session.receive_frame(frame, trio.current_time()):
             match event:
-                case PeerAuthenticated(server_name=peer, clock_offset_s=offset_s):
-                    self.clock_offset_s = offset_s
-                    await self._on_authenticated(peer)
+                case PeerAuthenticated():
+                    await self._on_authenticated(event)
                 case MessageReceived(message=message, size_bytes=size_bytes):
                     self._count_message(message, size_bytes, incoming=True)
                     await self._on_message(message)
@@ -271,14 +278,15 @@ class Connection:
         else:
             await self._perform(sync.receive(message, self._now()))
 
-    async def _on_authenticated(self, peer: str) -> None:
+    async def _on_authenticated(self, event: PeerAuthenticated) -> None:
         if self.peer is not None:  # another session, on a link without connections
             self._registry.closed(self)
-        self.peer = peer
+        self.peer = peer = event.server_name
+        self.clock_offset_s = event.clock_offset_s
         self.on_proved()
         self._contacted = False
-        self._sync = PeerSync(peer=peer, info=self._link.info)
-        self._work = self._work_for(peer)
+        self._sync = PeerSync(peer=peer, info=self._info)
+        self._work = self._work_for(event)
         self._sync.start((), (), self._now())
         self._active = self._registry.authenticated(self)
         logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)

@@ -13,6 +13,8 @@ import trio
 from dtnode.config import LinkConfig
 from dtnode.errors import ConfigError
 from dtnode.link import Link, Transport, load_transport
+from dtnode.link_info import CipherPolicy
+from dtnode.node.broadcasts import Broadcasts
 from dtnode.node.connection import Connection
 from dtnode.node.node import Node
 from dtnode.node.peer_log import one_line
@@ -76,6 +78,9 @@ class LinkManager:
 
     def connections(self, link_id: str) -> list[Connection]:
         return [one for one in self._node.connections if one.link_id == link_id]
+
+    def broadcasts(self, link_id: str) -> list[Broadcasts]:
+        return [one for one in self._node.broadcasts if one.link_id == link_id]
 
     async def _run(self, status: LinkStatus) -> None:
         try:
@@ -149,21 +154,28 @@ class LinkManager:
                 connection = await self._serve(status, link, initiator=True)
                 status.state = "dialling"
                 status.detail = connection.close_reason if connection else "an error, see the log"
-                proved = connection is not None and connection.peer is not None
-                if proved and trio.current_time() >= began + STEADY_S:
+                worked = isinstance(connection, Broadcasts) or (
+                    connection is not None and connection.peer is not None
+                )
+                if worked and trio.current_time() >= began + STEADY_S:
                     backoff.reset()
             await trio.sleep(backoff.next_s())
 
-    async def _serve(self, status: LinkStatus, link: Link, *, initiator: bool) -> Connection | None:
+    async def _serve(
+        self, status: LinkStatus, link: Link, *, initiator: bool
+    ) -> Connection | Broadcasts | None:
         """A bug met on one link must not take the node down: it is logged, None is returned."""
         connection: Connection | None = None
         try:
+            if status.config.cipher is CipherPolicy.OPEN:
+                return await self._broadcast(status, link)
             connection = self._node.connection(
                 link,
                 link_id=status.config.id,
                 initiator=initiator,
                 expected_peer=status.config.peer,
                 anyone=status.config.accept == "anyone",
+                cipher=status.config.cipher,
             )
             if not initiator:
                 status.unproved[connection] = None
@@ -183,6 +195,13 @@ class LinkManager:
         reason = one_line(connection.close_reason or "no reason given")
         logger.log(level, "link %s: %r ended: %s", status.config.id, link, reason)
         return connection
+
+    async def _broadcast(self, status: LinkStatus, link: Link) -> Broadcasts:
+        broadcasts = self._node.broadcast_over(link, link_id=status.config.id)
+        await broadcasts.run()
+        reason = one_line(broadcasts.close_reason or "the other end closed the link")
+        logger.info("link %s: %r ended: %s", status.config.id, link, reason)
+        return broadcasts
 
     @staticmethod
     def _level_for_stranger(status: LinkStatus) -> int:

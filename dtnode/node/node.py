@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
@@ -17,9 +17,10 @@ import trio
 from dtnode.clock import Clock
 from dtnode.errors import AuthRuleError, StoreError
 from dtnode.link import Link
-from dtnode.link_info import LinkInfo
+from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.server_names import key_from_server_name
+from dtnode.node.broadcasts import Broadcasts
 from dtnode.node.connection import Connection
 from dtnode.node.contacts import (
     RESERVE_BELOW,
@@ -36,9 +37,10 @@ from dtnode.rooms import Rooms
 from dtnode.rooms.admission import NeedsCoSignature
 from dtnode.rooms.local import RoomNotHere
 from dtnode.rooms.spread import Spread, one_by_one
-from dtnode.session import LinkSession
+from dtnode.session import LinkSession, PeerAuthenticated
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
+from dtnode.wire.packing import Packer
 from dtnode.wire.text_model import TextModel
 
 CARD_PATIENCE_S = 45.0  # for the card of a room that isn't known here, from the peers in reach
@@ -69,6 +71,7 @@ class Node:
         self.rooms = Rooms(store, signer, user_id, clock, entropy, spread)
         self.worker = StoreWorker(store, run_blocking, self._on_news)
         self.connections: dict[Connection, None] = {}  # by age
+        self.broadcasts: dict[Broadcasts, None] = {}
         self.trace = Trace(clock.now_ms)
         self._acquaintances = self._introduce(signer)
         self._text_coder = TextModel()
@@ -130,10 +133,12 @@ class Node:
         initiator: bool,
         expected_peer: str | None = None,
         anyone: bool = False,
+        cipher: CipherPolicy = CipherPolicy.SEALED,
     ) -> Connection:
         """A conversation over `link`, to be run by the caller; it owns the link from here on.
 
         expected_peer: the only server that may be at the other end. anyone: strangers are welcome.
+        cipher: how this node's operator wants it protected.
         """
 
         expected_key = None if expected_peer is None else key_from_server_name(expected_peer)
@@ -147,7 +152,7 @@ class Node:
 
         if self._acquaintances.numbers_left < RESERVE_BELOW:
             self._refresh.set()
-        info = link.info
+        info = replace(link.info, cipher=cipher)
         session = LinkSession(
             contacts=LinkContacts(self._acquaintances, expected_peer, welcome),
             entropy=self.entropy,
@@ -157,6 +162,7 @@ class Node:
         )
         return Connection(
             link=link,
+            info=info,
             link_id=link_id,
             session=session,
             worker=self.worker,
@@ -166,15 +172,34 @@ class Node:
             welcome=welcome,
         )
 
-    def _work_for(self, info: LinkInfo, peer: str) -> PeerWork:
-        slow = info.bitrate_bps is not None and info.bitrate_bps <= TEXT_MODEL_UP_TO_BPS
+    def broadcast_over(self, link: Link, *, link_id: str) -> Broadcasts:
+        """Sending to and hearing whoever is there, to be run by the caller; owns the link too."""
+        found = Broadcasts(
+            link=link,
+            link_id=link_id,
+            rooms=self.rooms,
+            worker=self.worker,
+            entropy=self.entropy,
+            text_coder=self._text_coder,
+            shortens=_is_slow(link.info),
+            trace=self.trace,
+            on_close=lambda over: self.broadcasts.pop(over, None),
+        )
+        self.broadcasts[found] = None
+        return found
+
+    def _work_for(self, info: LinkInfo, session: PeerAuthenticated) -> PeerWork:
+        ends = (self.rooms.own_name, session.server_name)
         return PeerWork(
             self.rooms,
-            peer,
+            session.server_name,
             cipher=info.cipher,
-            handshake=self._acquaintances.highest_accepted(peer),
-            text_coder=self._text_coder,
-            text_model=slow,
+            handshake=self._acquaintances.highest_accepted(session.server_name),
+            packer=Packer(
+                self._text_coder,
+                used=_is_slow(info),
+                servers=ends if session.initiator else ends[::-1],
+            ),
         )
 
     def authenticated(self, connection: Connection) -> bool:
@@ -218,8 +243,8 @@ class Node:
         self._position = news.position
         if news.states_changed:
             self._refresh.set()
-        for connection in self.connections:
-            connection.notify(news)
+        for listener in (*self.connections, *self.broadcasts):
+            listener.notify(news)
         self._news_came.set()
         self._news_came = trio.Event()
 
@@ -285,6 +310,8 @@ class Node:
             connection = self._active_to(server_name_of(authoriser))
             if connection is None:
                 continue
+            if not await self.worker.run(partial(connection.permits, room_id)):
+                continue
             pdu = await self.worker.run(partial(self.rooms.draft_join, room_id, authoriser))
             connection.request_join(room_id, pdu)
             refusal = await self._join_answer(pdu.event_id)
@@ -321,6 +348,10 @@ class Node:
         for connection in asked:
             connection.request_card(room_id)
         return len(asked)
+
+
+def _is_slow(info: LinkInfo) -> bool:
+    return info.bitrate_bps is not None and info.bitrate_bps <= TEXT_MODEL_UP_TO_BPS
 
 
 @dataclass(slots=True)

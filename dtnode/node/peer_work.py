@@ -23,7 +23,7 @@ from dtnode.sync.cards import MAX_FLYING_BYTES, card_bytes
 from dtnode.sync.effects import Ingest, Load
 from dtnode.wire.messages import JoinRefused, JoinRequest, JoinSigned, RoomCard, Tips, Want
 from dtnode.wire.packing import PackedMessage, Packer, PduMessage
-from dtnode.wire.pdus import KnownEvents, NothingKnown, TextCoder
+from dtnode.wire.pdus import KnownEvents, NothingKnown
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Ingested:
 
 class PeerWork:
     """cipher: of the link. handshake: the highest number taken from the peer, to be kept (0: none).
-    text_model: whether texts are sent shortened by it."""
+    packer: the session's."""
 
     def __init__(
         self,
@@ -90,14 +90,14 @@ class PeerWork:
         *,
         cipher: CipherPolicy,
         handshake: int,
-        text_coder: TextCoder,
-        text_model: bool,
+        packer: Packer,
     ) -> None:
         self._rooms = rooms
         self._sharing = rooms.sharing.over(cipher)
         self._peer = peer
         self._handshake = handshake
-        self._packer = Packer(text_coder, used=text_model)
+        self._packer = packer
+        self._cipher = cipher
         self._proved: set[str] = set()  # rooms of this node that the peer showed to be in
         self._too_large: set[str] = set()  # events whose cards the log speaks of already
 
@@ -176,8 +176,12 @@ class PeerWork:
         room = self._rooms.room(room_id)
         return room if room is not None and self._sharing.permits(room) else None
 
+    def permits(self, room_id: str) -> bool:
+        """Whether anything of the room may go over this link."""
+        return self._room(room_id) is not None
+
     def tips(self, room_id: str, reply: bool) -> Tips | None:
-        room = self._rooms.room(room_id)
+        room = self._room(room_id)
         if room is None or not self._sharing.is_shared(room, self._peer):
             return None
         return self._sharing.tips_message(room, reply=reply)
@@ -297,7 +301,7 @@ class PeerWork:
             self._rooms.take_card(card, source=self._peer)
         except PduError as exc:
             return exc.reason, (), ()
-        room = self._rooms.room(card.room_id)
+        room = self._room(card.room_id)
         missing = () if room is None else self._missing(room)
         return None, missing, () if room is None else self._have(room)
 
@@ -322,7 +326,7 @@ class PeerWork:
     def co_sign(self, request: JoinRequest) -> tuple[bytes | None, str]:
         """(the peer's join with this server's signature, or why it gets none)"""
         try:
-            signed = self._rooms.co_sign(self._peer, request.room_id, request.pdu)
+            signed = self._rooms.co_sign(self._peer, request.room_id, request.pdu, self._cipher)
         except PduError as exc:
             return None, exc.reason
         return signed.canonical(), ""

@@ -43,8 +43,11 @@ def _link(links: LinkManager, status: LinkStatus) -> dict[str, Any]:
         "detail": status.detail,
         "peers": sorted({c.peer for c in connections if c.peer is not None}),
         "traffic": [
-            {"peer": c.peer, **{k: v for k, v in asdict(c.traffic).items() if k[0] != "_"}}
-            for c in connections
+            {"peer": peer, **{k: v for k, v in asdict(traffic).items() if k[0] != "_"}}
+            for peer, traffic in (
+                *((c.peer, c.traffic) for c in connections),
+                *((None, b.traffic) for b in links.broadcasts(status.config.id)),
+            )
         ],
     }
 

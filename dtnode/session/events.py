@@ -12,11 +12,12 @@ class PeerAuthenticated:
     """The peer proved the key of `server_name`; messages can be sent from now on.
 
     On a link without connections it may come again, for another session with this or another peer:
-    whatever the one before carried and wasn't answered is lost. clock_offset_s: how far the peer's
-    wall clock is ahead of this node's.
+    whatever the one before carried and wasn't answered is lost. initiator: this end began it.
+    clock_offset_s: how far the peer's wall clock is ahead of this node's.
     """
 
     server_name: str
+    initiator: bool
     clock_offset_s: int
 
 

@@ -295,7 +295,9 @@ class LinkSession:
         self._move(SessionState.AUTHENTICATED)
         return [
             PeerAuthenticated(
-                server_name=new.established.peer, clock_offset_s=new.established.clock_offset_s
+                server_name=new.established.peer,
+                initiator=new.established.initiator,
+                clock_offset_s=new.established.clock_offset_s,
             )
         ]
 

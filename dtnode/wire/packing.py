@@ -34,13 +34,15 @@ PackedMessage: TypeAlias = PackedEvents | PackedCard | PackedJoin
 
 class Packer:
     """Both directions of one session. text_coder: whether or not it is `used` for what is sent, it
-    reads what the peer used it for."""
+    reads what the peer used it for. servers: names that both ends know anyhow, in the same order:
+    the session's initiator and its responder."""
 
-    def __init__(self, text_coder: TextCoder, *, used: bool) -> None:
+    def __init__(self, text_coder: TextCoder, *, used: bool, servers: Sequence[str] = ()) -> None:
         self._text_coder = text_coder
         self._used = text_coder if used else None
-        self._encoder = BatchEncoder(self._used)
-        self._decoder = BatchDecoder(text_coder)
+        self._servers = tuple(servers)
+        self._encoder = BatchEncoder(self._used, self._servers)
+        self._decoder = BatchDecoder(text_coder, self._servers)
         self._decoder.connect(self._encoder)
 
     def pack(self, message: PduMessage, known: KnownEvents) -> PackedMessage:
@@ -139,12 +141,12 @@ class Packer:
 
     def _alone(self, room_id: str, pdus: Sequence[Pdu]) -> bytes:
         """A batch that stands alone, as it may be acted on late."""
-        data, taken = BatchEncoder(self._used).encode(
+        data, taken = BatchEncoder(self._used, self._servers).encode(
             room_id,
             pdus[0].version,
             pdus,
             NothingKnown(),
-            form=Form.COMPACT,
+            form=Form.EXPLICIT,
             max_pdus=MAX_CARD_PDUS,
         )
         assert taken == len(pdus), "dtnode.node keeps cards within dtnode.wire.limits"
@@ -153,7 +155,7 @@ class Packer:
     def _read_alone(
         self, room_id: str, version: RoomVersion, data: bytes, max_pdus: int
     ) -> list[bytes]:
-        decoder = BatchDecoder(self._text_coder)
+        decoder = BatchDecoder(self._text_coder, self._servers)
         events = decoder.decode(room_id, version, data, NothingKnown(), max_pdus=max_pdus)
         whole = [event for event in events if isinstance(event, bytes)]
         if len(whole) < len(events):

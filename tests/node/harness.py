@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from dtnode.link_info import LinkInfo
+from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.matrix.server_names import server_name_from_key
 from dtnode.matrix.state_resolution import state_hash
 from dtnode.node.connection import Connection
@@ -41,6 +41,7 @@ class World:
     rng: random.Random
     faults: LinkFaults = field(default_factory=LinkFaults)
     reliable: bool = True
+    cipher: CipherPolicy = CipherPolicy.SEALED
     bitrate_bps: int | None = None
     nodes: dict[str, Node] = field(default_factory=dict)
     _links: dict[tuple[str, str], trio.CancelScope] = field(default_factory=dict)
@@ -102,7 +103,10 @@ class World:
                 async with trio.open_nursery() as nursery:
                     for name, link, initiator in ((one, pair[0], True), (other, pair[1], False)):
                         connection = self.nodes[name].connection(
-                            link, link_id=f"{one}-{other}", initiator=initiator
+                            link,
+                            link_id=f"{one}-{other}",
+                            initiator=initiator,
+                            cipher=self.cipher,
                         )
                         nursery.start_soon(_run_then_cancel, connection, nursery.cancel_scope)
                 await trio.sleep(0.5)

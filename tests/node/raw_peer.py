@@ -131,7 +131,7 @@ class RawPeer:
 
     async def send_payload(self, payload: bytes) -> None:
         """Any bytes as a message of the session."""
-        live = self._session._live  # noqa: SLF001 - what no honest node does
+        live = self._session._live
         assert live is not None
         live.transfer.send(payload)
         await self._flush()

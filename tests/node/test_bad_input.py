@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-
 from dtnode.session.framing import HEADER, FrameKind, fragment
+
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.limits import MAX_PDUS_BYTES
 from dtnode.wire.messages import (

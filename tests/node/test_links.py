@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+from dtnode.session.framing import FrameKind, fragment
 
 from dtnode.config import LinkConfig
 from dtnode.link import Link
@@ -19,7 +20,6 @@ from dtnode.node import links as links_module
 from dtnode.node.links import MAX_BACKOFF_S, MAX_STRANGERS, MIN_BACKOFF_S, LinkManager, _Backoff
 from dtnode.node.node import MAX_LINKS_A_PEER
 from dtnode.node.peer_work import PeerWork
-from dtnode.session.framing import FrameKind, fragment
 from dtnode.store import PeerRecord
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import signer_for

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 import trio
-
 from dtnode.session.framing import HEADER, FrameKind, fragment
+
 from dtnode.signer import Ed25519Signer
 from dtnode.store import PeerRecord
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
