@@ -243,8 +243,10 @@ class Node:
         self._position = news.position
         if news.states_changed:
             self._refresh.set()
-        for listener in (*self.connections, *self.broadcasts):
-            listener.notify(news)
+        for connection in self.connections:
+            connection.notify(news)
+        for broadcasts in self.broadcasts:
+            broadcasts.notify(news)
         self._news_came.set()
         self._news_came = trio.Event()
 
