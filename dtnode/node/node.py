@@ -21,6 +21,7 @@ from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.node.connection import Connection
 from dtnode.node.peer_work import PeerWork
+from dtnode.node.upkeep import keep_limits
 from dtnode.node.worker import News, RunBlocking, StoreWorker
 from dtnode.rooms import Rooms
 from dtnode.rooms.admission import NeedsCoSignature
@@ -71,6 +72,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.worker.serve)
             nursery.start_soon(self._keep_known)
+            nursery.start_soon(keep_limits, self.rooms, self.worker, self.clock)
 
     # --- who may talk to this node
 
