@@ -32,6 +32,7 @@ from dtnode.node.contacts import (
 )
 from dtnode.node.peer_work import PeerWork
 from dtnode.node.trace import Trace
+from dtnode.node.upkeep import keep_limits
 from dtnode.node.worker import News, RunBlocking, StoreWorker
 from dtnode.rooms import Rooms
 from dtnode.rooms.admission import NeedsCoSignature
@@ -87,6 +88,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.worker.serve)
             nursery.start_soon(self._keep_known)
+            nursery.start_soon(keep_limits, self.rooms, self.worker, self.clock)
 
     # --- who may talk to this node
 

@@ -3,7 +3,7 @@
 State, redactions, the shape of the DAG and every signature stay, so verdicts, tips, states and sync
 work as before. What went is kept in redacted form for good, marked as dropped: it is shown as such,
 it is no gap that is asked for again, and nobody gets it from here as whole. Off unless the person
-asks for it; applied when it is set and on `dtnode compact`.
+asks for it; applied when it is set, on `dtnode compact` and daily by a running node.
 """
 
 from __future__ import annotations

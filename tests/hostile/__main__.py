@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.hostile.agreement import differences
+from tests.hostile.agreement import differences, differences_from
 from tests.hostile.generator import HostileRoom, generate
-from tests.hostile.literal import judge
 
 VERSIONS = [str(number) for number in range(3, 13)]
 
@@ -31,7 +30,9 @@ def main() -> int:
         version = options.versions[number % len(options.versions)]
         room = generate(options.seed + number // len(options.versions), version)
         counts += counts_of(room)
-        found = differences(room.lines, shuffles=options.shuffles, seed=room.seed)
+        found = differences_from(
+            room.room, room.records, room.lines, shuffles=options.shuffles, seed=room.seed
+        )
         if found:
             counts["rooms with differences"] += 1
             print(f"version {version}, seed {room.seed}:", *found[:3], sep="\n    ", flush=True)
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
 
 def counts_of(room: HostileRoom) -> Counter[str]:
     """What is in the room, by the literal implementation."""
-    report = judge(room.lines)
+    report = room.room.report(room.records)
     counts = Counter(f"events {record.verdict}" for record in report["events"])
     counts["events"] = len(report["events"])
     counts["events soft-failed"] = sum(record.soft_failed for record in report["events"])

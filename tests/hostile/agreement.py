@@ -27,7 +27,20 @@ affects state (tests/vectors/README.md)."""
 def differences(lines: Sequence[bytes], *, shuffles: int, seed: int = 0) -> list[str]:
     """All of them. lines: a room file, the header first."""
     room = room_of(lines[0])
-    literal = room.report([room.receive(line) for line in lines[1:]])
+    records = [room.receive(line) for line in lines[1:]]
+    return differences_from(room, records, lines, shuffles=shuffles, seed=seed)
+
+
+def differences_from(
+    room: LiteralRoom,
+    records: Sequence[Record],
+    lines: Sequence[bytes],
+    *,
+    shuffles: int,
+    seed: int,
+) -> list[str]:
+    """room, records: what the literal implementation says of the lines."""
+    literal = room.report(records)
     found = _guarded("audit", lambda: file_order_differences(lines, literal))
     expected = literal_summary(room)
     for name, batches in orders(lines[1:], seed, shuffles):

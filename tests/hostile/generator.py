@@ -38,11 +38,14 @@ EPOCH_MS = 1_700_000_000_000
 
 @dataclass(frozen=True)
 class HostileRoom:
-    """lines: the room file, the header first, parents before children."""
+    """lines: the room file, the header first, parents before children. room, records: what the
+    literal implementation says of it, by line."""
 
     seed: int
     version: str
     lines: list[bytes]
+    room: LiteralRoom
+    records: list[Record]
 
     def file(self) -> bytes:
         return b"\n".join(self.lines) + b"\n"
@@ -299,7 +302,8 @@ class Maker:
             "seed": self.seed,
             "servers": {n: unpadded(bytes(k.verify_key)) for n, k in self.keys.items()},
         }
-        return HostileRoom(self.seed, self.version, [json.dumps(header).encode(), *self.lines])
+        lines = [json.dumps(header).encode(), *self.lines]
+        return HostileRoom(self.seed, self.version, lines, self.room, self.records)
 
 
 def generate(seed: int, version: str) -> HostileRoom:

@@ -185,8 +185,11 @@ class DatagramTransfer:
         """When frames_to_send() must be called even if nothing happens; None: never."""
         if self._outbox:
             return 0.0
-        times = [at for at in (self._ack_at, self._round_trip.overdue_at) if at is not None]
-        if self._round_trip.overdue_at is None and self._sending.has_work:
+        overdue_at = self._round_trip.overdue_at
+        if self._timing.half_duplex and overdue_at is not None:
+            return max(overdue_at, self._quiet_until)
+        times = [at for at in (self._ack_at, overdue_at) if at is not None]
+        if overdue_at is None and self._sending.has_work:
             times.append(0.0)
         if not times:
             return None
@@ -266,7 +269,7 @@ class DatagramTransfer:
         if not self._timing.half_duplex:
             return
         self._quiet_until = now + (self._timing.gap_s if until_more else 0.0)
-        self._round_trip.put_off(self._quiet_until + self._timing.grace_s, over=not until_more)
+        self._round_trip.put_off(self._quiet_until + self._timing.grace_s)
 
     def _plan_ack(self, now: float, *, is_poll: bool, is_news: bool) -> None:
         timing = self._timing
@@ -296,7 +299,13 @@ class DatagramTransfer:
         elif not self._round_trip.is_silent:
             self._plan_burst(now)
         elif self._ack_at is not None and now >= self._ack_at:
-            self._plan_ack_frames(alone=True)
+            self._plan_ack_alone(now)
+
+    def _plan_ack_alone(self, now: float) -> None:
+        self._plan_ack_frames(alone=True)
+        if self._timing.half_duplex:
+            # It is the peer's turn now: it may have more, and what it begins isn't heard yet.
+            self._quiet_until = now + self._timing.courtesy_s
 
     def _plan_probe(self) -> None:
         packet = self._sending.probe()
@@ -313,7 +322,7 @@ class DatagramTransfer:
         packets, told = self._packets_to_send()
         if not packets:
             if ack_first:
-                self._plan_ack_frames(alone=True)
+                self._plan_ack_alone(now)
             return
         if self._ack_at is not None and not told and (ack_first or self._timing.half_duplex):
             self._plan_ack_frames(alone=False)

@@ -96,11 +96,11 @@ class RoundTrip:
             self.overdue_at = max(now, self._free_at) + self._wait_s(1)
         return answered
 
-    def put_off(self, until: float, *, over: bool) -> None:
-        """Half duplex: the peer is speaking, so its answer may still come; or it has spoken, and
-        this end's turn comes whether it answered or not."""
+    def put_off(self, until: float) -> None:
+        """Half duplex: the peer is heard, so this end's turn comes when it is done, whether that
+        was the answer or not."""
         if self.overdue_at is not None:
-            self.overdue_at = until if over else max(self.overdue_at, until)
+            self.overdue_at = until
 
     def hurry(self, now: float) -> None:
         if self.overdue_at is not None:

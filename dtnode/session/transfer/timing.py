@@ -111,6 +111,12 @@ class Timing:
         two frames lost in a row don't look like the end."""
         return 3 * self.frame_s + GRACE_S
 
+    @property
+    def courtesy_s(self) -> float:
+        """After an acknowledgement alone, until the first frame of a peer that goes on is heard:
+        its airtime (twice 30 bytes), two turnarounds, a frame."""
+        return 2 * self.info.turnaround_s + self.airtime_s(60) + self.frame_s + self.grace_s
+
     def answer_s(self, frames: int) -> float:
         """From the end of a transmission of so many frames to the answer, at the latest."""
         if not self.half_duplex:

@@ -8,14 +8,15 @@ tests/wire/text_model/learn_weights.py makes the weights with it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol
 
-from dtnode.wire.text_model.contexts import MAX_ORDER, Contexts
+from dtnode.wire.text_model.contexts import MAX_ORDER, WORDS, Contexts, said
 from dtnode.wire.text_model.fixed_point import MAX_LOG_ODDS, ONE, PROBABILITIES
 from dtnode.wire.text_model.priming import following_bytes, following_word
 
-WORD = MAX_ORDER + 1
+WORD = WORDS
 REPEAT = MAX_ORDER + 2
 INPUTS = MAX_ORDER + 3
 """Columns of the weights: orders 0 to 6, word, repetition."""
@@ -48,35 +49,50 @@ class Predictor:
 
     def code(self, coder: Coder, symbol: int) -> int:
         """Code one byte of the alphabet (`symbol` is not looked at if `coder` decodes)."""
-        trees = self._contexts.after_bytes(self._bytes)
+        # Each list of bytes is sorted, so the ones that agree with the bits coded so far are a
+        # stretch of it, from starts to ends, and the next bit cuts that at a place to be bisected.
+        lists = self._contexts.after_bytes(self._bytes)
+        starts = [0] * len(lists)
+        ends = [len(following) for following in lists]
+        longest = len(lists) - 1
         word = self._contexts.after_word(self._word)
+        word_start, word_end = 0, len(word)
         repeated, trust = self._repeated()
-        weights = self._weights
-        longest = len(trees) - 1
         node = 1
         for place in range(7, -1, -1):
-            while longest and node not in trees[longest]:
+            cut = (2 * node + 1 << place) & 0xFF
+            while longest and starts[longest] == ends[longest]:
                 longest -= 1
-            said = trees[longest].get(node, 0)
-            row = longest * 16 + (said & 7)
-            by_word = word.get(node)
-            if by_word is not None:
-                row += 8
-            line = weights[row]
-            total = line[longest] * (said >> 3)
-            for order in range(longest):
-                total += line[order] * (trees[order][node] >> 3)
-            if by_word is not None:
-                total += line[WORD] * (by_word >> 3)
+            middles = []
+            says = []
+            for order in range(longest + 1):
+                start, end = starts[order], ends[order]
+                middle = bisect_left(lists[order], cut, start, end)
+                middles.append(middle)
+                says.append(said(order, middle - start, end - middle))
+            row = longest * 16 + (says[longest] & 7)
+            word_middle = word_start
+            if word_start < word_end:
+                word_middle = bisect_left(word, cut, word_start, word_end)
+                by_word = said(WORD, word_middle - word_start, word_end - word_middle)
+                weights = self._weights[row + 8]
+                total = weights[WORD] * (by_word >> 3)
+            else:
+                weights = self._weights[row]
+                total = 0
+            for order, says_order in enumerate(says):
+                total += weights[order] * (says_order >> 3)
             if repeated >> (place + 1) == node:
-                total += line[REPEAT] * (trust if repeated >> place & 1 else -trust)
-            odds = total >> WEIGHT_BITS
-            if odds > MAX_LOG_ODDS:
-                odds = MAX_LOG_ODDS
-            elif odds < -MAX_LOG_ODDS:
-                odds = -MAX_LOG_ODDS
+                total += weights[REPEAT] * (trust if repeated >> place & 1 else -trust)
+            odds = max(-MAX_LOG_ODDS, min(MAX_LOG_ODDS, total >> WEIGHT_BITS))
             bit = coder.code(symbol >> place & 1, PROBABILITIES[odds + MAX_LOG_ODDS])
             node = node * 2 + bit
+            if bit:
+                starts[: longest + 1] = middles
+                word_start = word_middle
+            else:
+                ends[: longest + 1] = middles
+                word_end = word_middle
         symbol = node & 0xFF
         self._bytes = following_bytes(self._bytes, symbol)
         self._word = following_word(self._word, symbol)

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from dtnode.wire.text_model import case_marks
 
-MODULES = ("english_talk", "english_field")
+MODULES = ("english_talk", "english_field", "english_lines", "european", "world")
 
 CONTEXT = 0xFFFF_FFFF_FFFF_FF00
 """The seven bytes of context in a key."""
@@ -51,14 +51,19 @@ def following_word(context: int, symbol: int) -> int:
 
 
 class Index:
-    """The two sorted arrays. About 16 bytes for each byte of phrases."""
+    """The two sorted arrays, and the last bytes of their keys once more for quick slices.
 
-    __slots__ = ("by_bytes", "by_words")
+    About 18 bytes for each byte of phrases.
+    """
+
+    __slots__ = ("after_bytes", "after_words", "by_bytes", "by_words")
 
     def __init__(self, texts: Iterable[bytes]) -> None:
         marked = [_ends(text) for text in texts]
         self.by_bytes = array("Q", sorted(_byte_keys(marked)))
         self.by_words = array("Q", sorted(_word_keys(marked)))
+        self.after_bytes = bytes([key & 0xFF for key in self.by_bytes])
+        self.after_words = bytes([key & 0xFF for key in self.by_words])
 
 
 def _ends(text: bytes) -> bytes:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+from bisect import bisect_left
 
 from dtnode.wire.text_model import case_marks
-from dtnode.wire.text_model.contexts import Contexts
+from dtnode.wire.text_model.contexts import Contexts, said
 from dtnode.wire.text_model.fixed_point import ONE
 from dtnode.wire.text_model.predictor import INPUTS, REPEAT, ROWS, WEIGHT_BITS, WORD, Predictor
 from dtnode.wire.text_model.priming import Index, following_bytes, following_word, phrases
@@ -34,23 +35,25 @@ class Learner(Predictor):
 
     def learn(self, rows: list[list[float]], symbol: int, rate: float) -> float:
         """Cost of `symbol` in bits; moves the weights."""
-        trees = self._contexts.after_bytes(self._bytes)
+        lists = self._contexts.after_bytes(self._bytes)
         word = self._contexts.after_word(self._word)
         repeated, trust = self._repeated()
-        longest, node, cost = len(trees) - 1, 1, 0.0
+        longest, node, cost = len(lists) - 1, 1, 0.0
         for place in range(7, -1, -1):
             bit = symbol >> place & 1
-            while longest and node not in trees[longest]:
+            counts = [counted(following, node, place) for following in lists]
+            while longest and not any(counts[longest]):
                 longest -= 1
             inputs = [0.0] * INPUTS
             for order in range(longest + 1):
-                inputs[order] = (trees[order].get(node, 0) >> 3) / ONE
-            if node in word:
-                inputs[WORD] = (word[node] >> 3) / ONE
+                inputs[order] = (said(order, *counts[order]) >> 3) / ONE
+            by_word = counted(word, node, place)
+            if any(by_word):
+                inputs[WORD] = (said(WORD, *by_word) >> 3) / ONE
             if repeated >> (place + 1) == node:
                 inputs[REPEAT] = (trust if repeated >> place & 1 else -trust) / ONE
-            said = trees[longest].get(node, 0) & 7
-            row = rows[longest * 16 + said + (8 if node in word else 0)]
+            sure = said(longest, *counts[longest]) & 7
+            row = rows[longest * 16 + sure + (8 if any(by_word) else 0)]
             odds = sum(weight * value for weight, value in zip(row, inputs, strict=True))
             probability = 1 / (1 + 2 ** -max(-15.0, min(15.0, odds)))
             cost -= math.log2(probability if bit else 1 - probability)
@@ -62,6 +65,15 @@ class Learner(Predictor):
         self._word = following_word(self._word, symbol)
         self._seen.append(symbol)
         return cost
+
+
+def counted(following: bytes, node: int, place: int) -> tuple[int, int]:
+    """How often the bit at `place` was 0 and 1 among those that begin with the bits of `node`."""
+    begin = (node << (place + 1)) & 0xFF
+    start = bisect_left(following, begin)
+    middle = bisect_left(following, begin + (1 << place), start)
+    end = bisect_left(following, begin + (2 << place), middle)
+    return middle - start, end - middle
 
 
 def fold_of(phrase: bytes) -> int:
