@@ -47,11 +47,6 @@ def _counts_and_marks(store: Store, room_nid: int) -> Iterator[Finding]:
         rejected += outline.rejected
         soft_failed += outline.soft_failed
         if outline.rejected:
-            if outline.nid in marked:
-                yield (
-                    store.events.id_of(outline.nid),
-                    "it is rejected, and marked as if it had all before it",
-                )
             continue
         accepted += 1
         if outline.nid in marked and not tips.issubset(outline.parents):
@@ -83,7 +78,7 @@ class _AuthChainCheck:
                 yield None, f"event {nid} of its auth chains isn't there"
                 continue
             before = last.get(chain)
-            if chain != nid if before is None else before not in self._auth(nid):
+            if chain != nid if before is None else not self._follows(nid, before):
                 yield self._judged[nid].event_id, "it is in another's auth chain"
             last[chain] = nid
             of_chain = reached.setdefault(chain, {})
@@ -99,6 +94,11 @@ class _AuthChainCheck:
 
     def _auth(self, nid: int) -> Sequence[int]:
         return [self._numbers[auth_id] for auth_id in self._judged[nid].pdu.auth_event_ids]
+
+    def _follows(self, nid: int, before: int) -> bool:
+        pdus = self._judged[nid].pdu, self._judged[before].pdu
+        same_key = all(pdu.is_state for pdu in pdus) and pdus[0].key == pdus[1].key
+        return same_key and before in self._auth(nid)
 
     def _is_sound(self, nid: int, chain: int, target_chain: int, target: int) -> bool:
         same_chains = self._chains[nid] == chain and self._chains.get(target) == target_chain
