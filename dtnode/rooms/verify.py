@@ -20,6 +20,7 @@ from dtnode.rooms.cards import check_card
 from dtnode.rooms.outcome import Outcome, Verdict
 from dtnode.rooms.receive import Receiver
 from dtnode.rooms.state import RoomStates
+from dtnode.rooms.verify_indexes import index_findings
 from dtnode.store import RoomKind, RoomRecord, Store, StoredEvent
 from dtnode.store.inspection import HeldRow, StoredRow
 from dtnode.wire.messages import CardKind, RoomCard
@@ -133,6 +134,7 @@ class _RoomCheck:
             self._add(None, f"{self._unjudged} events build on those and can't be judged again")
         elif self.events:
             self._check_edges()
+            self._check_indexes()
         elif self._room.kind is RoomKind.COMPLETE:
             self._add(None, "it is said to be complete and has no events")
         self._check_held()
@@ -224,6 +226,12 @@ class _RoomCheck:
             current = self._states.resolve(self._room.version, after)
         if not self._same_state(self._room.current_group, current):
             self._add(None, "its current state isn't what follows from its forward extremities")
+
+    def _check_indexes(self) -> None:
+        get = self._again.events.get
+        judged = {nid: event for nid, id_ in self._ids.items() if (event := get(id_)) is not None}
+        for event_id, what in index_findings(self._store, self._room.nid, judged):
+            self._add(event_id, what)
 
     def _expected_extremities(self) -> set[int]:
         """Accepted events that aren't soft-failed and that none such builds on, neither directly

@@ -71,6 +71,13 @@ class Inspection:
                 (_MAX_DAMAGES,),
             ).fetchall()
             found += [f"{table} of room {room} name event {nid}, not there" for room, nid in rows]
+        for table in ("auth_chains", "auth_links", "redactions"):
+            rows = self._db.execute(
+                f"SELECT DISTINCT event_nid FROM {table} LEFT JOIN events e USING (event_nid)"  # noqa: S608
+                " WHERE e.event_id IS NULL LIMIT ?",
+                (_MAX_DAMAGES,),
+            ).fetchall()
+            found += [f"{table} name event {nid}, not there" for [nid] in rows]
         rows = self._db.execute(
             "SELECT g.group_nid, g.base_group FROM state_groups g LEFT JOIN state_groups b"
             " ON b.group_nid = g.base_group WHERE g.base_group >= g.group_nid"
@@ -128,6 +135,37 @@ class Inspection:
                 pdu,
             ) in found
         ]
+
+    def redactions(self, room_nid: int) -> list[tuple[str, int]]:
+        """(the id that it names, its number) of what is listed as redactions in the room."""
+        return self._db.execute(
+            "SELECT target, event_nid FROM redactions JOIN events USING (event_nid)"
+            " WHERE room_nid = ?",
+            (room_nid,),
+        ).fetchall()
+
+    def seeing_all(self, room_nid: int) -> set[int]:
+        """Numbers of events that are marked as having all earlier ones as ancestors."""
+        rows = self._db.execute(
+            "SELECT event_nid FROM events WHERE room_nid = ? AND sees_all", (room_nid,)
+        )
+        return {row[0] for row in rows.fetchall()}
+
+    def auth_chains(self, room_nid: int) -> list[tuple[int, int]]:
+        """(event number, chain)"""
+        return self._db.execute(
+            "SELECT event_nid, chain FROM auth_chains JOIN events USING (event_nid)"
+            " WHERE room_nid = ?",
+            (room_nid,),
+        ).fetchall()
+
+    def auth_links(self, room_nid: int) -> list[tuple[int, int, int, int]]:
+        """(chain, the other chain, event number, number of the auth event in the other)"""
+        return self._db.execute(
+            "SELECT chain, target_chain, event_nid, target_nid FROM auth_links"
+            " JOIN events USING (event_nid) WHERE room_nid = ?",
+            (room_nid,),
+        ).fetchall()
 
     def held_rows(self, room_nid: int) -> list[HeldRow]:
         found = self._db.execute(

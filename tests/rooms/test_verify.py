@@ -59,6 +59,13 @@ def test_stores_of_a_conflict_pass() -> None:
         assert report.events == sum(node.store.events.counts(node.room(room_id).nid)[:2])
 
 
+def test_a_false_mark_of_having_all_before_it_is_found() -> None:
+    _, alice, bob = conflict()
+    meet(alice, bob)
+    sql(alice, "UPDATE events SET sees_all = 1")
+    assert "not all earlier events are its ancestors" in texts(checked(alice.store))
+
+
 def test_limited_rooms_gaps_and_held_events_pass() -> None:
     room_id, alice, bob = conflict()
     assert limit(alice, room_id, keep=2).dropped > 3
@@ -225,6 +232,53 @@ def nonsense_in_a_group(node: Node, event_id: str) -> str:
     return "the state after it"
 
 
+def no_auth_chains(node: Node, event_id: str) -> str:
+    sql(node, "DELETE FROM auth_chains")
+    return "is in no auth chain"
+
+
+def auth_chain_cut(node: Node, event_id: str) -> str:
+    sql(node, "DELETE FROM auth_chains WHERE event_nid = 1")
+    return "its auth chain isn't all there"
+
+
+def auth_chain_of_another(node: Node, event_id: str) -> str:
+    sql(node, "UPDATE auth_chains SET chain = 1 WHERE event_nid = 4")
+    return "it is in another's auth chain"
+
+
+def no_auth_links(node: Node, event_id: str) -> str:
+    sql(node, "DELETE FROM auth_links")
+    return "its auth chain isn't all there"
+
+
+def false_auth_link(node: Node, event_id: str) -> str:
+    sql(node, "INSERT INTO auth_links VALUES (1, 2, 1, 2)")
+    return "a link from it leads to what it doesn't name"
+
+
+def auth_chain_of_nothing(node: Node, event_id: str) -> str:
+    sql(node, "INSERT INTO auth_chains VALUES (7777, 1)")
+    return "auth_chains name event 7777, not there"
+
+
+def false_redaction(node: Node, event_id: str) -> str:
+    sql(node, "INSERT INTO redactions VALUES (?, 3)", event_id)
+    return f"it doesn't redact {event_id}"
+
+
+def lost_redaction(node: Node, event_id: str) -> str:
+    room_id = node.pdu(event_id).room_id
+    node.rooms.send(room_id, "m.room.redaction", {}, redacts=event_id)
+    sql(node, "DELETE FROM redactions")
+    return f"it isn't listed as a redaction of {event_id}"
+
+
+def wrong_counts(node: Node, event_id: str) -> str:
+    sql(node, "UPDATE rooms SET accepted = accepted + 1")
+    return "its counts aren't those of its events"
+
+
 TAMPERS: tuple[Tamper, ...] = (
     altered_body,
     altered_sender,
@@ -246,6 +300,15 @@ TAMPERS: tuple[Tamper, ...] = (
     held_for_nothing,
     edge_of_nothing,
     nonsense_in_a_group,
+    no_auth_chains,
+    auth_chain_cut,
+    auth_chain_of_another,
+    no_auth_links,
+    false_auth_link,
+    auth_chain_of_nothing,
+    false_redaction,
+    lost_redaction,
+    wrong_counts,
 )
 
 

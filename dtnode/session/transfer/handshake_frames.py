@@ -138,7 +138,7 @@ class HandshakeAssembler:
             return None
         if partial.count == len(partial.pieces):
             del self._partials[key]
-            message = b"".join(partial.pieces[i] for i in range(partial.count))
+            message = b"".join(piece for _, piece in sorted(partial.pieces.items()))
             return HandshakeFrame(kind=key[0], tag=key[1], message=message)
         if len(self._partials) > MAX_PARTIAL_HANDSHAKES:
             self._partials.popitem(last=False)

@@ -33,9 +33,10 @@ class Opener(Protocol):
     def open(self, counter: int, header: bytes, sealed: bytes, /) -> bytes:
         """The plaintext. Raises RemoteProtocolError if tag, header and counter don't fit together.
 
-        Counters come in any order within 128 frames (data) or 32,768 (acknowledgements); the caller
-        opens none successfully twice, but tries one again after a failure, so a failure must leave
-        no trace that makes the next try fail.
+        Counters of data come in any order within 128 frames. Those of acknowledgements may jump
+        ahead by any amount, since most acknowledgements ride inside data; the caller takes them
+        from what it knows to be acknowledged, so no stranger moves them. None is opened
+        successfully twice, but one is tried again after a failure, which must leave no trace.
         """
         ...
 

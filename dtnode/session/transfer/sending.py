@@ -26,6 +26,9 @@ from dtnode.session.transfer.seals import SEAL_BYTES, Sealer
 REORDERED_FRAMES: Final = 3
 """A frame is taken for lost when one sent this many later has arrived (as TCP does, RFC 5681)."""
 
+_LEAST_UNIT_BYTES: Final = 2 * SEAL_BYTES
+"""Of a unit that more waits behind: below, it would be mostly tag."""
+
 _NEVER: Final = -1
 
 
@@ -67,6 +70,7 @@ class SendWindow:
         )
         self._room = mtu_bytes - DATA_HEADER_BYTES
         self._piece_room = self._room - (CRC_BYTES if crc else 0)
+        self._least_unit_frames = min(self._unit_frames, -(-_LEAST_UNIT_BYTES // self._piece_room))
         self.packer = MessagePacker()
         self._base = 0
         self._next = 0
@@ -122,7 +126,7 @@ class SendWindow:
         waiting = self.packer.lone_bytes
         if waiting + inside <= capacity:
             return True
-        return self._unit_frames == 1 and waiting > capacity
+        return self._unit_frames == 1 and waiting > capacity >= 2 * inside
 
     def make(self, ack: Ack | None = None) -> list[Packet]:
         """The next unit's frames, with `ack` inside (if fits_inside)."""
@@ -160,12 +164,17 @@ class SendWindow:
             if not packet.acked:
                 news.append(packet)
         self._base = max(self._base, ack.up_to)
+        taken_back = False
         for packet in self._packets.values():
             bit = packet.number - ack.up_to
             has = bit >= 0 and bool(ack.bitmap >> bit & 1)
             if has and not packet.acked:
                 news.append(packet)
+            taken_back |= packet.acked and not has and takes_back
             packet.acked = has or (packet.acked and not takes_back)
+        if taken_back:
+            # Pieces get forged or damaged: smaller units lose less, those of one frame nothing.
+            self._unit_frames = max(self._least_unit_frames, self._unit_frames // 2)
         return news
 
     def lose_overtaken(self, news: list[Packet]) -> None:

@@ -132,6 +132,17 @@ def test_a_forged_piece_costs_at_most_a_unit_of_repetitions(mtu: int) -> None:
             assert air.sent_frames[0] <= honest.sent_frames[0] + 32 + 4
 
 
+def test_units_get_smaller_where_pieces_are_spoiled() -> None:
+    air = Air(info_of(64), Faults(corrupt=0.05), seed=8)
+    for _ in range(40):
+        air.send(0, bytes(600))
+    air.run()
+    assert air.received == [[], [bytes(600)] * 40]
+    assert air.ends[1].spoiled_units < 20
+    last = [frame for _, end, frame in air.log if end == 0][-1]
+    assert last[0] & WHOLE_UNIT == WHOLE_UNIT, "each frame proves itself by now"
+
+
 def test_a_forger_who_stops_leaves_the_session_whole() -> None:
     random = Random(7)
     air = Liar(info_of(20))
