@@ -23,6 +23,8 @@ from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.state_resolution import resolve
 from dtnode.store.auth_chains import AuthChainTable
 from dtnode.store.database import Database
+from tests.benchmarks import literal_resolution
+from tests.benchmarks.made_conflicts import branches
 from tests.matrix.small_room import ALICE, BOB, SmallRoom
 from tests.matrix.vector_pipeline import ROOM_NAMES, Pipeline, load_room, run
 
@@ -224,3 +226,16 @@ def test_what_is_read_follows_the_difference_not_the_age(version: str, changes: 
     resolved = resolve(room.version, states, counting, chains=counting)
     assert resolved == resolve(room.version, states, room)
     assert counting.looked_at < 60
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_a_room_of_ten_thousand_state_events_costs_what_a_small_one_does(version: str) -> None:
+    """Of which 1,000 changed the power levels; some of what the branches replace is as old."""
+    looked_up = []
+    for history in (1_000, 10_000):
+        conflict = branches(version, 100, 50, history=history)
+        conflict.looked_up = 0
+        resolved = resolve(conflict.version, conflict.states, conflict, chains=conflict)
+        looked_up.append(conflict.looked_up)
+        assert resolved == literal_resolution.resolve(conflict.states, conflict.events)
+    assert looked_up[1] < 1.2 * looked_up[0] < 1_800
