@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dtnode.errors import LimitError
@@ -84,7 +86,7 @@ def test_asking_in_vain_without_end_is_a_flood() -> None:
     node = Node("a", PeerSync(peer="mallory", info=RELIABLE))
     node.start(0.0)
     for number in range(MAX_REFUSED):
-        node.receive(JoinRequest(room_id=ROOM, room_version="12", event_id=f"$x{number}", pdu=b"{}"), 1.0)
+        node.receive(replace(REQUEST, event_id=f"$x{number}"), 1.0)
     assert len(node.asked) == MAX_REFUSED
     with pytest.raises(LimitError, match="joins were no good"):
-        node.receive(JoinRequest(room_id=ROOM, room_version="12", event_id="$one more", pdu=b"{}"), 1.0)
+        node.receive(replace(REQUEST, event_id="$one more"), 1.0)

@@ -21,7 +21,6 @@ from typing import Final
 from dtnode.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from dtnode.link_info import Duplex, LinkInfo
 from dtnode.session.transfer.acks import (
-    MAX_ROUND,
     MORE_FOLLOWS,
     Ack,
     AckReader,
@@ -177,7 +176,7 @@ class DatagramTransfer:
             frames.append(frame)
         return frames
 
-    def farewell(self, message: bytes) -> list[bytes]:
+    def farewell(self, _message: bytes, /) -> list[bytes]:
         """None: whoever is out of reach would miss it, and a silent end costs the peer nothing."""
         return []
 
@@ -232,8 +231,10 @@ class DatagramTransfer:
         elif ack.counter > self._newest_ack.counter:
             self._newest_ack, self._newest_ack_frame = ack, whole
             self._on_ack(ack, now, takes_back=True)
-        elif ack.round == MAX_ROUND and self._round_trip.is_silent:
-            self._on_ack(ack, now, takes_back=True)
+        elif ack.counter == self._newest_ack.counter and self._round_trip.is_silent:
+            self._sending.acknowledge(ack, takes_back=True)
+            self._sending.lose_all()
+            self._round_trip.on_same_ack(now)
 
     def _opened_ack(self, whole: bytes) -> Ack | None:
         """None: forged, damaged or old."""
