@@ -59,7 +59,11 @@ def _known_from_above(
                 (beyond if nid > top else has).setdefault(nid, set()).add(server)
     for server, nid in _witnesses_beyond(store, room, joined, top, last).items():
         beyond.setdefault(nid, set()).add(server)
+    having = store.ancestry.having(top, beyond)
     for nid, servers in beyond.items():
+        if nid in having:
+            has.setdefault(top, set()).update(servers)
+            continue
         ancestors = store.ancestry.of(nid, oldest)
         if ancestors.has(top):
             has.setdefault(top, set()).update(servers)

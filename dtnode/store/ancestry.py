@@ -4,7 +4,7 @@ earlier events as ancestors (`sees_all`), what lies below it is known."""
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -70,3 +70,14 @@ class Ancestry:
             (room_nid, after, orjson.dumps(list(servers)).decode()),
         )
         return dict(rows.fetchall())
+
+    def having(self, nid: int, among: Iterable[int]) -> set[int]:
+        """Of events after number `nid`, those that have its event and all before it as ancestors;
+        by what they tell of themselves, so that some may be left out."""
+        self._db.flush()
+        rows = self._db.execute(
+            "SELECT event_nid FROM events WHERE event_nid IN (SELECT value FROM json_each(?))"
+            " AND event_nid > ? AND sees_all",
+            (orjson.dumps(list(among)).decode(), nid),
+        )
+        return {row[0] for row in rows.fetchall()}

@@ -112,11 +112,16 @@ class Opened:
     def newest(self) -> None:
         assert len(self.rooms.timeline.newest(self.room, PAGE)) == PAGE
 
-    def page(self) -> None:
-        upto = self.store.events.last_position()
+    def page(self, upto: int | None = None) -> None:
+        upto = upto or self.store.events.last_position()
         page = page_back(self.rooms, self.room, after=0, upto=upto, only=EventFilter(limit=PAGE))
+        assert len(page.events) == PAGE
         for event in page.events:
             self._sources.renderer.event(self.room, event, now_ms=0)
+
+    def page_far_back(self) -> None:
+        """Where half of the room's events have come since."""
+        self.page(self.store.events.last_position() // 2)
 
     def sync(self, since: StreamToken | None) -> StreamToken:
         snapshots = self._sources.snapshots
@@ -140,11 +145,12 @@ def _times(filled: Filled, repeats: int) -> Times:
         "receive one message": _receiving,
         f"newest {PAGE}, as in `dtnode read`": lambda node: _cpu(node.newest),
         f"page of {PAGE}, /messages": lambda node: _cpu(node.page),
+        "the same in the middle of the room": lambda node: _cpu(node.page_far_back),
         "sync after one message": _syncing,
         "status": lambda node: _cpu(node.status),
     }
     opening, first_page = zip(*(_opening(filled) for _ in range(repeats)), strict=True)
-    times = {"open": median(opening), f"first {PAGE} after that": median(first_page)}
+    times = {"open": median(opening), f"first page of {PAGE} after that": median(first_page)}
     opened = filled.open()
     for name, step in steps.items():
         times[name] = median(step(opened) for _ in range(repeats))
@@ -155,7 +161,7 @@ def _times(filled: Filled, repeats: int) -> Times:
 def _opening(filled: Filled) -> tuple[float, float]:
     found: list[Opened] = []
     opening = _cpu(lambda: found.append(filled.open()))
-    first_page = _cpu(found[0].newest)
+    first_page = _cpu(found[0].page)
     found[0].store.close()
     return opening, first_page
 
