@@ -101,13 +101,17 @@ class ReceiveWindow:
         ahead = (frame[1] - self._base) & 0xFF
         number = self._base + ahead
         before = self._held.get(number)
-        if ahead >= WINDOW_FRAMES or (before and (before.is_whole or needs_crc(flags))):
+        if ahead >= WINDOW_FRAMES or (before is not None and before.is_whole):
             return Arrival.REPEATED, []
-        held = self._checked(flags, number, frame[DATA_HEADER_BYTES:])
+        held = self._checked(flags & ~Flag.POLL, number, frame[DATA_HEADER_BYTES:])
         if held is None or self._held_bytes + len(held.data) > MAX_HELD_BYTES:
             return Arrival.DROPPED, []
-        if before:
-            self._forget(number, number + 1)  # a forged piece gives way to a proved unit
+        if before is not None:
+            if before == held:
+                return Arrival.REPEATED, []
+            # One of the two is forged or damaged. What comes later counts, so that a repetition of
+            # the unit puts it right.
+            self._forget(number, number + 1)
         self._held[number] = held
         self._held_bytes += len(held.data)
         return Arrival.NEW, self._units_in_order()

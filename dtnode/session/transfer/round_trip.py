@@ -33,6 +33,7 @@ class RoundTrip:
         self._smoothed_s: float | None = None
         self._variation_s = 0.0
         self._timeouts = 0
+        self._probing = False
         self._probe_turn: int | None = None
         self._sent_at: dict[int, float] = {}
         self.overdue_at: float | None = None
@@ -40,7 +41,7 @@ class RoundTrip:
     @property
     def is_silent(self) -> bool:
         """A probe is out and unanswered: nothing else is sent."""
-        return self._timeouts > 0
+        return self._probing
 
     def _wait_s(self, frames: int) -> float:
         """From the end of a transmission of so many frames until its answer is overdue."""
@@ -79,6 +80,7 @@ class RoundTrip:
     def on_probe(self) -> None:
         """The answer is overdue."""
         self._timeouts += 1
+        self._probing = True
 
     def on_ack(self, news: list[Packet], now: float) -> int | None:
         """The peer answered. The turn of the probe that it answered, if it was one."""
@@ -89,10 +91,19 @@ class RoundTrip:
             longest_s = MAX_SAMPLE_ANSWERS * self._timing.answer_s(1)
             self._measure(min(max(0.0, now - max(sent)), longest_s))
         self._timeouts = 0
+        return self._on_answer(now, moves=bool(news))
+
+    def on_same_ack(self, now: float) -> None:
+        """The peer answered a probe, but has nothing new: what it lacks may be sent. Intervals go
+        on growing, for anyone could repeat that answer."""
+        self._on_answer(now, moves=True)
+
+    def _on_answer(self, now: float, *, moves: bool) -> int | None:
+        self._probing = False
         answered, self._probe_turn = self._probe_turn, None
         if self._timing.half_duplex:
             self.overdue_at = None
-        elif news:
+        elif moves:
             self.overdue_at = max(now, self._free_at) + self._wait_s(1)
         return answered
 
@@ -111,6 +122,7 @@ class RoundTrip:
         """Nothing is unacknowledged."""
         self.overdue_at = None
         self._timeouts = 0
+        self._probing = False
         self._probe_turn = None
         self._sent_at.clear()
 

@@ -34,7 +34,8 @@ _NEVER: Final = -1
 
 @dataclass(slots=True)
 class Packet:
-    """A frame on its way. `turn` is when it was last handed out, counted in frames."""
+    """A frame on its way. `turn` is when it was last handed out, counted in frames; _NEVER: it is
+    to be."""
 
     number: int
     frame: bytes
@@ -172,6 +173,8 @@ class SendWindow:
                 news.append(packet)
             taken_back |= packet.acked and not has and takes_back
             packet.acked = has or (packet.acked and not takes_back)
+        if ack.up_to == self._base and self._first_unit_is_stuck():
+            taken_back = True
         if taken_back:
             # Pieces get forged or damaged: smaller units lose less, those of one frame nothing.
             self._unit_frames = max(self._least_unit_frames, self._unit_frames // 2)
@@ -194,6 +197,21 @@ class SendWindow:
             for packet in sent:
                 packet.acked = False
         return next((packet for packet in sent if not packet.acked), None)
+
+    def _first_unit_is_stuck(self) -> bool:
+        """The peer has a piece for each number of it and can't open it: one is forged or damaged.
+        All are to be sent again, then, whenever they were sent last."""
+        unit: list[Packet] = []
+        for packet in self._packets.values():
+            unit.append(packet)
+            if not packet.acked:
+                return False
+            if packet.frame[0] & Flag.END:
+                break
+        for packet in unit:
+            packet.acked = False
+            packet.turn = _NEVER
+        return bool(unit)
 
     def _free_frames(self) -> int:
         return self._base + self._window_frames - self._next

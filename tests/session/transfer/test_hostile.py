@@ -132,6 +132,19 @@ def test_a_forged_piece_costs_at_most_a_unit_of_repetitions(mtu: int) -> None:
             assert air.sent_frames[0] <= honest.sent_frames[0] + 32 + 4
 
 
+@pytest.mark.parametrize("half", [True, False])
+def test_a_forged_last_piece_does_not_stop_the_session(half: bool) -> None:
+    """Every number is taken then and nothing can be opened: all of the unit is sent again."""
+    for number, flags in [(5, Flag(0)), (0, Flag(0)), (0, Flag.START), (3, Flag.START)]:
+        air = Liar(info_of(20, half=half), Faults(loss=0.3), seed=number)
+        message = Random(9).randbytes(6 * 18 - 8)
+        air.send(0, message)
+        air.forge(1, iter([bytes((flags, number)) + bytes(18)]))
+        air.run()
+        assert air.received == [[], [message]]
+        assert air.ends[0].unacknowledged_bytes == 0
+
+
 def test_units_get_smaller_where_pieces_are_spoiled() -> None:
     air = Air(info_of(64), Faults(corrupt=0.05), seed=8)
     for _ in range(40):
