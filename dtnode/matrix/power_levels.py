@@ -175,6 +175,16 @@ def _as_level(value: Any) -> int | None:
         return None
 
 
+def written_user_level(content: Mapping[str, Any], user_id: str) -> int:
+    """A user's level by contents that break the rules, as deployed servers read them in state
+    resolution: in every version like before 10. 0 where it isn't even that."""
+    users = content.get("users")
+    level = users.get(user_id) if type(users) is dict else None
+    if level is None:
+        level = content.get("users_default")
+    return _as_level(level) or 0
+
+
 def comparable_entries(
     old: PowerLevels, new: PowerLevels, name: str
 ) -> tuple[Mapping[Any, int], Mapping[Any, int]]:

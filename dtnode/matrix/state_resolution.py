@@ -26,6 +26,7 @@ from dtnode.matrix.canonical_json import encode_canonical_json
 from dtnode.matrix.event_auth import check_state_dependent_auth_rules
 from dtnode.matrix.membership_rules import AuthState
 from dtnode.matrix.pdu import Pdu, StateKey
+from dtnode.matrix.power_levels import written_user_level
 from dtnode.matrix.room_versions import RoomVersion, StateResolutionVersion
 
 StateMap: TypeAlias = Mapping[StateKey, str]
@@ -205,8 +206,10 @@ class _Resolution:
                 lookup=lambda _type, _state_key: None,
             )
             return state.user_power(pdu.sender)
-        except AuthRuleError:  # below version 10 a level in force can be unreadable
-            return 0
+        except AuthRuleError:
+            # Below version 10 a level in force can be unreadable, and a second create event can
+            # list levels that were rejected.
+            return written_user_level(levels.content, pdu.sender) if levels else 0
 
     def iterative_auth_checks(
         self,

@@ -272,3 +272,29 @@ def test_deeply_nested_content(version: str, levels: int, verdict: str) -> None:
     pdu = room.pdu(A0, "m.room.message", None, {"nested": nested})
     assert room.maker.write(pdu).verdict == verdict
     room.assert_agreement()
+
+
+@pytest.mark.parametrize(
+    ("version", "levels"),
+    [
+        ("3", {"users": {A0: 100, B0: 50, "nobody": 1}}),
+        ("9", {"users": {A0: 100, "nobody": 1}, "users_default": "50"}),
+        ("10", {"users": {A0: 100, B0: "50"}}),
+        ("11", {"users": {A0: 100}, "users_default": True}),
+        ("11", {"users": [B0], "users_default": 50}),
+    ],
+)
+def test_rejected_power_levels_that_a_create_event_lists(version: str, levels: Json) -> None:
+    """They count for the power of its sender all the same, by what is written in them."""
+    room = Room(version)
+    rejected = room.add(A0, "m.room.power_levels", "", levels)
+    assert room.verdict(rejected) == "rejected"
+    content = {"creator": A0}
+    listing = room.pdu(
+        B0, "m.room.create", "", content, prev=[], auth=[rejected], ts=EPOCH_MS + 90_000
+    )
+    bare = room.pdu(A0, "m.room.create", "", content, prev=[], auth=[], ts=EPOCH_MS + 80_000)
+    ids = [room.join, room.write(listing), room.write(bare)]
+    assert room.maker.room.state_over(ids)["m.room.create", ""] == ids[2]
+    room.add(A0, "m.room.message", None, {"body": "all"}, prev=ids)
+    room.assert_agreement()

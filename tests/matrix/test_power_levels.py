@@ -15,6 +15,7 @@ from dtnode.matrix.power_levels import (
     PowerLevels,
     comparable_entries,
     parse_power_levels,
+    written_user_level,
 )
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from tests.matrix.small_room import ALICE, BOB, CAROL, SmallRoom
@@ -143,6 +144,22 @@ def test_entries_named_like_something_else(version: str) -> None:
     assert levels.send_level("state_default", is_state=True) == 50
     with pytest.raises(AuthRuleError, match="'events' is no integer"):
         levels.send_level("", is_state=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "level"),
+    [
+        ({}, 0),
+        ({"users": {BOB: "50", "bob": 1}}, 50),
+        ({"users": {ALICE: 100}, "users_default": " 7 "}, 7),
+        ({"users": {BOB: None}, "users_default": True}, 1),
+        ({"users": [BOB], "users_default": 3}, 3),
+        ({"users": {BOB: "x"}, "users_default": 3}, 0),
+        ({"users_default": []}, 0),
+    ],
+)
+def test_levels_as_they_are_written(content: dict[str, Any], level: int) -> None:
+    assert written_user_level(content, BOB) == level
 
 
 @LENIENT_VERSIONS
