@@ -15,10 +15,9 @@ import trio
 
 from dtnode.errors import RemoteProtocolError, StoreError
 from dtnode.link import Link
+from dtnode.node.link_record import LinkRecord
 from dtnode.node.peer_log import one_line
-from dtnode.node.trace import Tally, Trace
-from dtnode.node.trace_text import frame_text, message_text
-from dtnode.node.traffic import Traffic
+from dtnode.node.trace import Trace
 from dtnode.node.worker import News, StoreWorker
 from dtnode.rooms import Rooms
 from dtnode.session.transfer import BroadcastAssembler, broadcast_frames
@@ -54,8 +53,8 @@ class Broadcasts:
     ) -> None:
         """shortens: texts go through the text model."""
         self.link_id = link_id
-        self.traffic = Traffic()
-        self.tally = Tally()
+        self.record = LinkRecord(link_id, link.info, trace)
+        self.traffic = self.record.traffic
         self.close_reason: str | None = None
         self._link = link
         self._rooms = rooms
@@ -63,7 +62,6 @@ class Broadcasts:
         self._entropy = entropy
         self._text_coder = text_coder
         self._shortens = shortens
-        self._trace = trace
         self._on_close = on_close
         self._assembler = BroadcastAssembler(crc=not link.info.checked)
         self._waiting: deque[tuple[str, str]] = deque(maxlen=_MAX_WAITING)
@@ -83,6 +81,7 @@ class Broadcasts:
 
     async def run(self) -> None:
         """Until the link or the node ends it."""
+        self.record.note(f"{self._link!r} is up")
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -91,12 +90,13 @@ class Broadcasts:
         except* (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             self.close_reason = self.close_reason or f"the link broke: {broken.exceptions[0]}"
         finally:
+            self.record.note(f"{self._link!r} ends: {one_line(self.close_reason or '')}")
             self._on_close(self)
             await trio.aclose_forcefully(self._link)
 
     async def _receive(self, scope: trio.CancelScope) -> None:
         async for frame in self._link:
-            self._count(frame, incoming=True)
+            self.record.frame(frame, incoming=True)
             message = self._assembler.receive(frame)
             if message is None:
                 continue
@@ -114,7 +114,7 @@ class Broadcasts:
         message = MessageDecoder().decode(data)
         if not isinstance(message, PackedEvents):
             return
-        self._tell(message, len(data), incoming=True)
+        self.record.message(message, len(data), incoming=True)
         unpacked = Packer(self._text_coder, used=False).unpack(message, NothingKnown())
         assert isinstance(unpacked, Events)
 
@@ -167,23 +167,11 @@ class Broadcasts:
         if message is None:
             return
         data = MessageEncoder().encode(message)
-        self._tell(message, len(data), incoming=False)
+        self.record.message(message, len(data), incoming=False)
         info = self._link.info
         for frame in broadcast_frames(
             self._entropy(_ID_BYTES), data, mtu_bytes=info.mtu_bytes, crc=not info.checked
         ):
             await self._link.send(frame)
-            self._count(frame, incoming=False)
+            self.record.frame(frame, incoming=False)
         self.traffic.events_out += 1
-
-    def _count(self, frame: bytes, *, incoming: bool) -> None:
-        self.traffic.counted(len(frame), incoming=incoming)
-        if self._trace.is_watched:
-            text = frame_text(frame, self._link.info)
-            self._trace.add(self.link_id, None, "frame", len(frame), text, incoming=incoming)
-
-    def _tell(self, message: PackedEvents, size_bytes: int, *, incoming: bool) -> None:
-        self.tally.add(type(message).__name__, size_bytes, incoming=incoming)
-        if self._trace.is_watched:
-            text = message_text(message)
-            self._trace.add(self.link_id, None, "message", size_bytes, text, incoming=incoming)

@@ -18,12 +18,11 @@ from dtnode.link import Link
 from dtnode.link_info import LinkInfo
 from dtnode.matrix.pdu import Pdu
 from dtnode.node.link_pump import LinkPump
+from dtnode.node.link_record import LinkRecord
 from dtnode.node.link_time import LinkTime
 from dtnode.node.peer_log import log_refused, one_line
 from dtnode.node.peer_work import PeerView, PeerWork
-from dtnode.node.trace import Tally, Trace
-from dtnode.node.trace_text import frame_text, message_text
-from dtnode.node.traffic import Traffic
+from dtnode.node.trace import Trace
 from dtnode.node.worker import News, StoreWorker
 from dtnode.session import (
     LinkSession,
@@ -84,14 +83,13 @@ class Connection:
         self.link_id = link_id
         self.welcome = welcome
         self.peer: str | None = None
-        self.traffic = Traffic()
-        self.tally = Tally()
+        self.record = LinkRecord(link_id, info, trace)
+        self.traffic = self.record.traffic
         self.clock_offset_s: int | None = None
         self.close_reason: str | None = None
         self.on_proved: Callable[[], object] = lambda: None
         self._link = link
         self._info = info
-        self._trace = trace
         self._session = session
         self._worker = worker
         self._work_for = work_for
@@ -111,7 +109,7 @@ class Connection:
         self._pump = LinkPump(
             link,
             session,
-            on_frame=self._count_frame,
+            on_frame=self.record.frame,
             on_end=self._ended,
             on_drained=self._drained,
         )
@@ -168,6 +166,7 @@ class Connection:
 
     async def run(self) -> None:
         """Until the link, the peer or the node ends it. Never raises for what a peer does."""
+        self.record.note(f"{self._link!r} is up")
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pump.read)
@@ -183,6 +182,7 @@ class Connection:
                 await self._pump.farewell()
                 nursery.cancel_scope.cancel()
         finally:
+            self.record.note(f"{self._link!r} ends: {one_line(self.close_reason or '')}")
             self._registry.closed(self)
             await self._pump.close()
 
@@ -215,18 +215,6 @@ class Connection:
 
     def _drained(self) -> None:
         self._backlog_messages = 0
-
-    def _count_frame(self, frame: bytes, incoming: bool) -> None:
-        self.traffic.counted(len(frame), incoming=incoming)
-        if self._trace.is_watched:
-            text = frame_text(frame, self._info)
-            self._trace.add(self.link_id, self.peer, "frame", len(frame), text, incoming=incoming)
-
-    def _count_message(self, message: LinkMessage, size_bytes: int, *, incoming: bool) -> None:
-        self.tally.add(type(message).__name__, size_bytes, incoming=incoming)
-        if self._trace.is_watched:
-            text = message_text(message)
-            self._trace.add(self.link_id, self.peer, "message", size_bytes, text, incoming=incoming)
 
     async def _main(self) -> None:
         self._session.start(trio.current_time())
@@ -261,7 +249,7 @@ class Connection:
                 case PeerAuthenticated():
                     await self._on_authenticated(event)
                 case MessageReceived(message=message, size_bytes=size_bytes):
-                    self._count_message(message, size_bytes, incoming=True)
+                    self.record.message(message, size_bytes, incoming=True)
                     await self._on_message(message)
                 case SessionClosed(reason=reason):
                     self.close_reason = f"the peer closed: {reason}"
@@ -282,6 +270,7 @@ class Connection:
         if self.peer is not None:  # another session, on a link without connections
             self._registry.closed(self)
         self.peer = peer = event.server_name
+        self.record.session_began(peer)
         self.clock_offset_s = event.clock_offset_s
         self.on_proved()
         self._contacted = False
@@ -431,7 +420,7 @@ class Connection:
         if isinstance(message, PduMessage):
             await self._queue_packed(message)
         else:
-            self._count_message(message, self._session.send(message), incoming=False)
+            self.record.message(message, self._session.send(message), incoming=False)
 
     async def _queue_packed(self, message: PduMessage) -> None:
         work, to_pack = self._work, message
@@ -439,7 +428,7 @@ class Connection:
         packed = await self._worker.run(lambda: work.pack(to_pack))
         if self._session.state is not SessionState.AUTHENTICATED:
             return  # closed meanwhile
-        self._count_message(packed, self._session.send(packed), incoming=False)
+        self.record.message(packed, self._session.send(packed), incoming=False)
         if isinstance(message, Events):
             self.traffic.events_out += len(message.pdus)
 

@@ -259,7 +259,8 @@ class Node:
                 await self._news_came.wait()
 
     def wake_waiters(self) -> None:
-        """Lets every wait_for_news return now (the node stops)."""
+        """Lets every wait_for_news and every wait for a trace return now (the node stops)."""
+        self.trace.close()
         self._position += 1 << 62
         self._news_came.set()
 

@@ -1,19 +1,28 @@
-"""What went over the links, for people who debug radios: counted always, told while somebody looks.
+"""What went over the links, for people who debug radios: told while somebody looks.
 
-`dtnode link trace` reads the entries, `--summary` the counts. dtnode.node.connection writes both.
-No content: sizes, kinds and names of rooms' messages, never what they say.
+`dtnode link trace` reads the entries; dtnode.node.link_record writes them. No content: kinds,
+sizes, ids and numbers, never what anybody said.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
 
 import trio
 
 MAX_ENTRIES = 5_000  # remembered for a reader that polls; older ones are counted as lost
+MAX_ANSWER = 1_000  # entries given at once: about 200 kB of JSON
 WATCHED_S = 90.0  # after the last look entries are kept this long, beyond the longest poll
+
+
+class Layer(StrEnum):
+    FRAME = "frame"
+    MESSAGE = "message"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +35,18 @@ class TraceEntry:
     link_id: str
     peer: str | None
     incoming: bool | None
-    layer: str
+    layer: Layer
     size_bytes: int
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracePart:
+    """next_number: to go on from. lost: entries that went by before anybody asked for them."""
+
+    entries: list[TraceEntry]
+    next_number: int
+    lost: int = 0
 
 
 class Trace:
@@ -40,6 +58,7 @@ class Trace:
         self._next = 1
         self._watched_until = 0.0
         self._came = trio.Event()
+        self._closed = False
 
     @property
     def is_watched(self) -> bool:
@@ -50,7 +69,7 @@ class Trace:
         self,
         link_id: str,
         peer: str | None,
-        layer: str,
+        layer: Layer,
         size_bytes: int,
         text: str,
         *,
@@ -72,37 +91,38 @@ class Trace:
         self._came.set()
         self._came = trio.Event()
 
-    async def since(self, number: int | None, timeout_s: float) -> tuple[int, list[TraceEntry]]:
-        """(the next call's `number`, entries from `number` on): at once if there are some, else as
-        soon as there are, or after `timeout_s` without. None: from now on."""
+    def close(self) -> None:
+        """The node ends: whoever waits is answered now."""
+        self._closed = True
+        self._came.set()
+
+    async def since(
+        self, number: int | None, timeout_s: float, link_id: str | None = None
+    ) -> TracePart:
+        """Entries from `number` on, of one link or of all: at once if there are some, else as soon
+        as there are, or none after `timeout_s`. None: from now on."""
         self._watched_until = trio.current_time() + timeout_s + WATCHED_S
         if number is None:
-            return self._next, []
+            return TracePart(entries=[], next_number=self._next)
+        oldest = self._entries[0].number if self._entries else self._next
+        found: list[TraceEntry] = []
+        at = start = max(min(number, self._next), oldest)
         with trio.move_on_after(timeout_s):
-            while number >= self._next:
+            while not (found := self._from(at, link_id)) and not self._closed:
+                at = self._next
                 await self._came.wait()
-        return self._next, [entry for entry in self._entries if entry.number >= number]
+        if len(found) == MAX_ANSWER:
+            return TracePart(
+                entries=found, next_number=found[-1].number + 1, lost=max(0, start - number)
+            )
+        return TracePart(entries=found, next_number=self._next, lost=max(0, start - number))
 
-
-class Tally:
-    """Where one link's bytes went: (direction, kind) -> count and bytes."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[bool, str]] = Counter()
-        self._bytes: Counter[tuple[bool, str]] = Counter()
-
-    def add(self, kind: str, size_bytes: int, *, incoming: bool, count: int = 1) -> None:
-        self._counts[incoming, kind] += count
-        self._bytes[incoming, kind] += size_bytes
-
-    def rows(self) -> list[dict[str, object]]:
-        """Most bytes first."""
-        return [
-            {
-                "incoming": incoming,
-                "kind": kind,
-                "count": self._counts[incoming, kind],
-                "bytes": size,
-            }
-            for (incoming, kind), size in self._bytes.most_common()
-        ]
+    def _from(self, number: int, link_id: str | None) -> list[TraceEntry]:
+        """Oldest first, at most MAX_ANSWER."""
+        found: deque[TraceEntry] = deque()
+        for entry in reversed(self._entries):
+            if entry.number < number:
+                break
+            if link_id is None or entry.link_id == link_id:
+                found.appendleft(entry)
+        return list(islice(found, MAX_ANSWER))
