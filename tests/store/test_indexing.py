@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dtnode.rooms.verify import check_store
 from dtnode.store import Store, indexing
 from tests.rooms.nodes import Node, make_room, meet
 from tests.store.indexes import forget_indexes, tables
+from tests.store.samples import add_event, add_room
 
 
 def busy_room() -> Node:
@@ -78,3 +80,48 @@ def test_reading_alone_doesnt_do_it(tmp_path: Path) -> None:
         Store(path, read_only=True)
     Store(path).close()
     Store(path, read_only=True).close()
+
+
+def test_counts_follow_verdicts_and_rollbacks() -> None:
+    store = Store(None)
+    room = add_room(store)
+    with store.transaction():
+        add_event(store, room, 1)
+        add_event(store, room, 2, rejected=True)
+        judged_again = add_event(store, room, 3, soft_failed=True)
+        assert store.events.counts(room.nid) == (2, 1, 1)
+    with store.transaction():
+        store.events.replace(replace(judged_again, rejected=True, soft_failed=False))
+    assert store.events.counts(room.nid) == (1, 2, 0)
+
+    def fail() -> None:
+        with store.transaction():
+            add_event(store, room, 4)
+            store.events.replace(replace(judged_again, soft_failed=False))
+            raise ZeroDivisionError
+
+    with store.transaction():
+        add_event(store, room, 5)
+        with pytest.raises(ZeroDivisionError):
+            fail()
+    assert store.events.counts(room.nid) == (2, 2, 0)
+
+
+def test_redactions_are_of_one_room_and_count_when_they_are_accepted() -> None:
+    store = Store(None)
+    room, other = add_room(store), add_room(store, "!other:a.test")
+    with store.transaction():
+        events = (
+            add_event(store, room, 1),
+            add_event(store, other, 2),
+            add_event(store, room, 3, rejected=True),
+            add_event(store, room, 4, soft_failed=True),
+            add_event(store, room, 5),
+        )
+        nids = [event.nid for event in events]
+        for nid in reversed(nids):
+            for _ in range(2):
+                store.indexes.redactions.add("$target", nid)
+        assert store.indexes.redactions.of("$target", room.nid) == [nids[0], nids[4]]
+        assert store.indexes.redactions.of("$target", other.nid) == [nids[1]]
+        assert store.indexes.redactions.of("$else", room.nid) == []
