@@ -110,12 +110,18 @@ async def poll(
 ) -> T:
     """Looks until there is news, the time is over, the node ends or the client hangs up; gives the
     last look's result. `look` raises DtnodeErrors as a handler would."""
+    return await unless_hung_up(request, lambda: _look_until_news(api, timeout_s, look))
+
+
+async def unless_hung_up(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """`work()`, which may take long, and may raise DtnodeErrors; cancelled with HungUp when nobody
+    waits for it any more."""
     failure: DtnodeError | None = None
     found: list[T] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_on_disconnect, request, nursery.cancel_scope)
         try:
-            found.append(await _look_until_news(api, timeout_s, look))
+            found.append(await work())
         except DtnodeError as error:
             failure = error
         nursery.cancel_scope.cancel()

@@ -51,6 +51,16 @@ class Host(Protocol):
         """The status objects of the links alone, which cost nothing."""
         ...
 
+    async def trace(
+        self, after: int | None, timeout_s: float, link_id: str | None, /
+    ) -> dict[str, Any]:
+        """The answer to GET /_dtnode/v1/trace."""
+        ...
+
+    def tallies(self, link_id: str, /) -> Sequence[dict[str, Any]]:
+        """The connections of a link, with where their bytes went."""
+        ...
+
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         """Missing event -> server names of the peers that were asked for it."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from dtnode.client_api import imports, room_limits, room_permission
+from dtnode.client_api import imports, link_trace, room_limits, room_permission
 from dtnode.client_api.answers import encode_json
 from dtnode.client_api.api import Api, Look, poll
 from dtnode.client_api.filters import EventFilter
@@ -308,6 +308,7 @@ async def _changed(api: Api, server_name: str) -> Json:
 
 ROUTES: Sequence[Route] = (
     *imports.ROUTES,
+    *link_trace.ROUTES,
     *room_limits.ROUTES,
     *room_permission.ROUTES,
     get(f"{OWN}/status", status),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import trio
@@ -10,7 +11,7 @@ import trio
 from dtnode.config import LinkConfig
 from dtnode.node.links import LinkManager
 from dtnode.node.node import Node
-from dtnode.node.status import link_objects, status
+from dtnode.node.status import link_objects, status, tallies
 from dtnode.node.worker import News
 from dtnode.rooms import Rooms
 
@@ -63,6 +64,19 @@ class NodeHost:
 
     def links(self) -> list[dict[str, Any]]:
         return link_objects(self._links)
+
+    async def trace(
+        self, after: int | None, timeout_s: float, link_id: str | None, /
+    ) -> dict[str, Any]:
+        part = await self._node.trace.since(after, timeout_s, link_id)
+        return {
+            "entries": [asdict(entry) for entry in part.entries],
+            "next": part.next_number,
+            "lost": part.lost,
+        }
+
+    def tallies(self, link_id: str, /) -> list[dict[str, Any]]:
+        return tallies(self._links, link_id)
 
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {}

@@ -15,12 +15,13 @@ from dtnode.wire.packed import LinkMessage
 
 
 class LinkRecord:
-    """peer: the server name at the other end, once proved."""
+    """peer: the server name at the other end, once proved. up_since_ms: by the wall clock."""
 
     def __init__(self, link_id: str, info: LinkInfo, trace: Trace) -> None:
         self.peer: str | None = None
         self.traffic = Traffic()
         self.tally = Tally(info)
+        self.up_since_ms = trace.now_ms()
         self._link_id = link_id
         self._trace = trace
 

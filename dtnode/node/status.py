@@ -6,6 +6,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from dtnode.node.link_record import LinkRecord
 from dtnode.node.links import LinkManager, LinkStatus
 from dtnode.node.node import Node
 from dtnode.rooms.delivery import lacking_of_all
@@ -42,14 +43,40 @@ def _link(links: LinkManager, status: LinkStatus) -> dict[str, Any]:
         "state": status.state,
         "detail": status.detail,
         "peers": sorted({c.peer for c in connections if c.peer is not None}),
-        "traffic": [
-            {"peer": peer, **{k: v for k, v in asdict(traffic).items() if k[0] != "_"}}
-            for peer, traffic in (
-                *((c.peer, c.traffic) for c in connections),
-                *((None, b.traffic) for b in links.broadcasts(status.config.id)),
-            )
-        ],
+        "traffic": [_traffic(record) for record in _records(links, status.config.id)],
     }
+
+
+def tallies(links: LinkManager, link_id: str) -> list[dict[str, Any]]:
+    """Of each live connection of a link: its traffic, and where its bytes went."""
+    return [
+        {
+            **_traffic(record),
+            "up_since_ms": record.up_since_ms,
+            "rows": [
+                {
+                    "incoming": row.incoming,
+                    "kind": row.kind,
+                    "count": row.count,
+                    "bytes": row.size_bytes,
+                }
+                for row in record.tally.rows()
+            ],
+        }
+        for record in _records(links, link_id)
+    ]
+
+
+def _records(links: LinkManager, link_id: str) -> list[LinkRecord]:
+    return [
+        *(one.record for one in links.connections(link_id)),
+        *(one.record for one in links.broadcasts(link_id)),
+    ]
+
+
+def _traffic(record: LinkRecord) -> dict[str, Any]:
+    counts = asdict(record.traffic).items()
+    return {"peer": record.peer, **{name: value for name, value in counts if name[0] != "_"}}
 
 
 def from_store(node: Node) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Trace:
     """All links' entries of one node. now_ms: wall clock, for people."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._entries: deque[TraceEntry] = deque(maxlen=MAX_ENTRIES)
         self._next = 1
         self._watched_until = 0.0
@@ -78,7 +78,7 @@ class Trace:
         """To be called while `is_watched`."""
         entry = TraceEntry(
             number=self._next,
-            at_ms=self._now_ms(),
+            at_ms=self.now_ms(),
             link_id=link_id,
             peer=peer,
             incoming=incoming,

@@ -54,6 +54,7 @@ class SmallNode:
         self.durable_runs = 0
         self.permissions_told = 0
         self.configured: list[Json] | None = []
+        self.traced: list[tuple[int | None, float, str | None]] = []
         self._news = trio.Event()
 
     # --- Host
@@ -110,6 +111,15 @@ class SmallNode:
 
     def links(self) -> list[Json]:
         return self.configured or []
+
+    async def trace(self, after: int | None, timeout_s: float, link_id: str | None, /) -> Json:
+        self.traced.append((after, timeout_s, link_id))
+        if after is not None:
+            await trio.sleep(timeout_s)
+        return {"entries": [], "next": 7, "lost": 0}
+
+    def tallies(self, link_id: str, /) -> list[Json]:
+        return [{"peer": None, "link": link_id}]
 
     async def asked(self, room_id: str, /) -> Mapping[str, Sequence[str]]:
         return {"$" + "m" * 43: ["somebody"]}
