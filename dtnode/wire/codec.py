@@ -5,6 +5,10 @@ direction of a session and by its number from then on; likewise its version. So 
 table, and messages must be decoded in the order they were encoded, each once: dtnode.session sees
 to that.
 
+What is said most has short forms: the next batch of events, of the room of the one before or of a
+room with a number; the acknowledgement of the next batch. There the type byte says all but the
+events, which are the rest of the message.
+
 Not a general CBOR codec: only shortest-form unsigned integers, byte and text strings, booleans and
 definite arrays are let through, and each message has exactly one encoding. The outline of the bytes
 is checked before cbor2 sees them; the cost of a hostile message is bounded by its length and
@@ -54,11 +58,41 @@ class _Rooms:
             self.ids.append(room_id)
 
 
+@dataclass(slots=True)
+class _Last:
+    """What was said last in one direction of a session, from which the short forms go on."""
+
+    room_id: str | None = None
+    next_batch: int = 0
+    next_ack: int = 0
+
+    def note(self, message: LinkMessage) -> None:
+        if isinstance(message, PackedEvents):
+            self.room_id = message.room_id
+            self.next_batch = _after(message.batch)
+        elif isinstance(message, Ack):
+            self.next_ack = _after(message.batch)
+
+    def is_next_events(self, message: PackedEvents, rooms: _Rooms) -> bool:
+        """Whether there is a short form if the room's version is the one last said."""
+        number = rooms.numbers.get(message.room_id, _SHORT_ROOM_NUMBERS)
+        is_next = message.batch == self.next_batch and not message.more
+        return is_next and number < _SHORT_ROOM_NUMBERS
+
+    def is_next_ack(self, ack: Ack) -> bool:
+        return ack.batch == self.next_ack and not ack.refused and not ack.unread
+
+
+def _after(batch: int) -> int:
+    return batch + 1 if batch < limits.MAX_BATCH_NUMBER else 0
+
+
 class MessageEncoder:
     """One direction of one session."""
 
     def __init__(self) -> None:
         self._rooms = _Rooms()
+        self._last = _Last()
 
     def encode(self, message: LinkMessage) -> bytes:
         """The one encoding of `message`, at most MAX_MESSAGE_BYTES, 1 at least.
@@ -67,30 +101,52 @@ class MessageEncoder:
         batches by dtnode.wire.limits. The session can't go on then.
         """
         layout = _LAYOUT_BY_CLASS[type(message)]
-        items: list[object] = []
-        used = 0
         try:
-            for name, kind, default in layout.fields:
-                value = getattr(message, name)
-                if kind is _ROOM:
-                    items.append(self._room(f"{layout.name}.{name}", value))
-                elif kind is _ROOM_VERSION:
-                    items.append(kind(f"{layout.name}.{name}", value, False))
-                    default = self._rooms.versions.get(message.room_id)  # type: ignore[union-attr]
-                    self._rooms.versions[message.room_id] = value  # type: ignore[union-attr]
-                else:
-                    items.append(kind(f"{layout.name}.{name}", value, False))
-                if value != default:
-                    used = len(items)
+            data = self._short(message)
+            if data is None:
+                data = self._long(message, layout)
         except RemoteProtocolError as error:
             raise LocalProtocolError(f"message can't be sent: {error}") from error
-        data = bytes([layout.number]) + b"".join(map(cbor2.dumps, items[:used]))
         if len(data) > limits.MAX_MESSAGE_BYTES:
             raise LocalProtocolError(
                 f"message can't be sent: {layout.name} has {len(data)} bytes, at most"
                 f" {limits.MAX_MESSAGE_BYTES} are allowed; send fewer events in one message"
             )
+        self._last.note(message)
         return data
+
+    def _short(self, message: LinkMessage) -> bytes | None:
+        if isinstance(message, Ack):
+            _BATCH("Ack.batch", message.batch, False)
+            return bytes((_NEXT_ACK,)) if self._last.is_next_ack(message) else None
+        if not isinstance(message, PackedEvents):
+            return None
+        _BATCH("PackedEvents.batch", message.batch, False)
+        _DATA("PackedEvents.data", message.data, False)
+        if self._rooms.versions.get(message.room_id) != message.room_version:
+            return None
+        if not self._last.is_next_events(message, self._rooms):
+            return None
+        if message.room_id == self._last.room_id:
+            return bytes((_NEXT_EVENTS,)) + message.data
+        return bytes((_NEXT_EVENTS_IN, self._rooms.numbers[message.room_id])) + message.data
+
+    def _long(self, message: LinkMessage, layout: _Layout) -> bytes:
+        items: list[object] = []
+        used = 0
+        for name, kind, default in layout.fields:
+            value = getattr(message, name)
+            if kind is _ROOM:
+                items.append(self._room(f"{layout.name}.{name}", value))
+            elif kind is _ROOM_VERSION:
+                items.append(kind(f"{layout.name}.{name}", value, False))
+                default = self._rooms.versions.get(message.room_id)  # type: ignore[union-attr]
+                self._rooms.versions[message.room_id] = value  # type: ignore[union-attr]
+            else:
+                items.append(kind(f"{layout.name}.{name}", value, False))
+            if value != default:
+                used = len(items)
+        return bytes([layout.number]) + b"".join(map(cbor2.dumps, items[:used]))
 
     def _room(self, name: str, room_id: object) -> object:
         known = self._rooms.numbers.get(room_id) if isinstance(room_id, str) else None
@@ -107,6 +163,7 @@ class MessageDecoder:
 
     def __init__(self) -> None:
         self._rooms = _Rooms()
+        self._last = _Last()
 
     def decode(self, data: bytes) -> LinkMessage:
         """The message that `encode` made `data` from.
@@ -118,8 +175,34 @@ class MessageDecoder:
             raise DecodeError("message is empty")
         fields.check_size("message", len(data), limits.MAX_MESSAGE_BYTES)
         layout = _LAYOUT_BY_NUMBER.get(data[0])
-        if layout is None:
+        message: LinkMessage
+        if layout is not None:
+            message = self._long(layout, data)
+        elif data[0] == _NEXT_ACK and len(data) == 1:
+            message = Ack(batch=self._last.next_ack)
+        elif data[0] in (_NEXT_EVENTS, _NEXT_EVENTS_IN):
+            message = self._next_events(data)
+        else:
             raise DecodeError(f"message type {data[0]} is unknown")
+        self._last.note(message)
+        return message
+
+    def _next_events(self, data: bytes) -> PackedEvents:
+        if data[0] == _NEXT_EVENTS:
+            room_id, rest = self._last.room_id, data[1:]
+        else:
+            number, rest = data[1:2], data[2:]
+            room_id = self._room("PackedEvents.room_id", number[0], True) if number else None
+            if room_id == self._last.room_id:
+                raise DecodeError("PackedEvents names the room of the one before")
+        version = None if room_id is None else self._rooms.versions.get(room_id)
+        if room_id is None or version is None or not rest:
+            raise DecodeError("PackedEvents goes on from nothing, or with nothing")
+        return PackedEvents(
+            batch=self._last.next_batch, room_id=room_id, room_version=version, data=rest
+        )
+
+    def _long(self, layout: _Layout, data: bytes) -> LinkMessage:
         items = _items(data[1:])
         if len(items) > len(layout.fields):
             raise DecodeError(
@@ -143,7 +226,18 @@ class MessageDecoder:
                 self._rooms.versions[str(values["room_id"])] = str(values[name])
         if last_is_default:
             raise DecodeError(f"{layout.name} ends with a field that should be left out")
-        return layout.make(**values)
+        message = layout.make(**values)
+        match message:
+            case PackedEvents():
+                same_version = len(items) < len(layout.fields)
+                is_short = same_version and self._last.is_next_events(message, self._rooms)
+            case Ack():
+                is_short = self._last.is_next_ack(message)
+            case _:
+                is_short = False
+        if is_short:
+            raise DecodeError(f"{layout.name} should be in its short form")
+        return message
 
     def _room(self, name: str, item: object, _decoding: bool) -> str:
         if type(item) is int:
@@ -172,6 +266,13 @@ def _items(data: bytes) -> list[object]:
 
 
 _REQUIRED: Final = object()
+
+_NEXT_EVENTS: Final = 14
+_NEXT_EVENTS_IN: Final = 15
+_NEXT_ACK: Final = 16
+_SHORT_ROOM_NUMBERS: Final = 256
+"""Types of the short forms; that of an event in another room than the one before has the room's
+number in one byte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,41 @@ def test_a_room_is_named_once_and_its_version_when_it_changes() -> None:
     assert sizes == [16, 10, 14, 10, 14]
 
 
+def test_what_is_said_most_is_short() -> None:
+    encoder, decoder = MessageEncoder(), MessageDecoder()
+    sizes = []
+    batches = (limits.MAX_BATCH_NUMBER - 1, limits.MAX_BATCH_NUMBER, 0, 1, 2, 3, 2, 3, 4)
+    for batch, letter in zip(batches, "rrssrssss", strict=True):
+        room_id = f"!{letter}"
+        message = dataclasses.replace(EVENTS, batch=batch, room_id=room_id)
+        for said in (message, Ack(batch=batch)):
+            data = encoder.encode(said)
+            sizes.append(len(data) - len(EVENTS.data) if said is message else len(data))
+            assert decoder.decode(data) == said
+    assert sizes[0::2] == [10, 1, 10, 1, 2, 2, 4, 1, 1], "long: a new room, a batch repeated"
+    assert sizes[1::2] == [2, 1, 1, 1, 1, 1, 2, 1, 1]
+
+
+def test_short_forms_of_events() -> None:
+    encoder, decoder = MessageEncoder(), MessageDecoder()
+    first = [dataclasses.replace(EVENTS, room_id=room_id) for room_id in ("!r", "!s")]
+    for message in first:
+        decoder.decode(encoder.encode(message))
+    heads = []
+    for batch, room_id in ((8, "!s"), (9, "!s"), (10, "!r"), (11, "!r")):
+        message = dataclasses.replace(EVENTS, batch=batch, room_id=room_id)
+        data = encoder.encode(message)
+        assert decoder.decode(data) == message
+        heads.append(data.removesuffix(EVENTS.data).hex())
+    assert heads == ["0e", "0e", "0f00", "0e"]
+    for wrong in ("0f00", "0f01", "020c0046", "0e", "030041", "1000"):
+        with pytest.raises(DecodeError):
+            MessageDecoder().decode(bytes.fromhex(wrong) + EVENTS.data)
+    for wrong in ("0f0078", "020c004178", "0e", "0f01", "0f0278", "0f", "0300"):
+        with pytest.raises(DecodeError):
+            decoder.decode(bytes.fromhex(wrong))
+
+
 def test_more_rooms_than_have_numbers() -> None:
     encoder, decoder = MessageEncoder(), MessageDecoder()
     for _ in range(2):
@@ -191,7 +226,7 @@ def test_well_formed_cbor_that_is_no_message(value: object) -> None:
 
 
 @given(
-    st.integers(0, 14),
+    st.integers(0, 17),
     st.lists(
         st.one_of(
             st.integers(0, 300),
@@ -325,7 +360,7 @@ def test_text_that_is_no_text() -> None:
     [
         (b"", "empty"),
         (b"\x00", "type 0 is unknown"),
-        (b"\x0e", "type 14 is unknown"),
+        (b"\x20", "type 32 is unknown"),
         (b"\x07", "CardRequest.room_id is missing"),
         (b"\x07\x00", "never named"),
         (b"\x02\x01\x62!r\x41x", "PackedEvents.room_version is missing"),
