@@ -15,22 +15,29 @@ import trio
 from dtnode.errors import RemoteProtocolError
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
+from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.node.connection import Connection
 from dtnode.node.contacts import Acquaintances, LinkContacts, WhoIsWho
+from dtnode.rooms.known_events import RoomEvents
 from dtnode.session import (
     LinkSession,
     MessageReceived,
     SessionClosed,
     SessionState,
 )
+from dtnode.session.transfer.frames import Flag
+from dtnode.session.transfer.stream import StreamTransfer
 from dtnode.signer import Ed25519Signer
 from dtnode.store import PeerRecord, RoomKind
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.messages import Ack, CardAck, Events, Message, RoomCard
-from dtnode.wire.packed import LinkMessage
+from dtnode.wire.packed import LinkMessage, PackedEvents
 from dtnode.wire.packing import PackedMessage, Packer, PduMessage
-from dtnode.wire.pdus import NothingKnown
+from dtnode.wire.pdus import KnownEvents, NothingKnown
+from dtnode.wire.pdus.batch import _RAW_EVENT, _said_raw
+from dtnode.wire.pdus.tables import Tables
+from dtnode.wire.pdus.writer import Writer
 from dtnode.wire.text_model import TextModel
 from tests.node.harness import START_MS, World
 
@@ -46,25 +53,43 @@ def strangers(signer: Ed25519Signer) -> Acquaintances:
     return Acquaintances(signer, nobody, START_MS)
 
 
+def raw_batch(*pdus: bytes) -> bytes:
+    """A batch of any bytes in place of events."""
+    writer = Writer(ROOM_VERSIONS["12"], Tables(()), None, NothingKnown(), None)
+    for pdu in pdus:
+        writer.out.append(_RAW_EVENT)
+        writer.sized(pdu)
+    return bytes(writer.out)
+
+
 class RawPeer:
-    """heard: messages of the node. frames: all it sent. closed: the reason of its Bye."""
+    """known: what it is taken to hold of a room: all that the node does. heard: messages of the node. frames: all it sent, sent: all that went there. closed: the
+    reason of its Bye. fault: what in the node's messages ended this end."""
 
     def __init__(
-        self, link: Link, signer: Ed25519Signer, connection: Connection, dials: str
+        self,
+        link: Link,
+        signer: Ed25519Signer,
+        connection: Connection,
+        dials: str,
+        known: Callable[[str], KnownEvents],
     ) -> None:
         self.signer = signer
         self.connection = connection
         self.heard: list[Message] = []
         self.frames: list[bytes] = []
+        self.sent: list[bytes] = []
         self.closed: str | None = None
+        self.fault: RemoteProtocolError | None = None
         self.proved = trio.Event()
         self.ended = trio.Event()
         self.answering = False
         self.reading = True
         self._link = link
         self._sending = trio.Lock()
+        self._known = known
         contacts = LinkContacts(strangers(signer), dials, lambda _: True)
-        self._packer = Packer(TextModel(), used=False)
+        self._packer = Packer(TextModel(), used=False, servers=(signer.server_name, dials))
         self._session = LinkSession(
             contacts=contacts,
             entropy=random.Random(signer.server_name).randbytes,
@@ -100,8 +125,10 @@ class RawPeer:
                     self.proved.set()
                 while not self.reading:
                     await trio.sleep(1)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, RemoteProtocolError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+        except RemoteProtocolError as error:
+            self.fault = error
         self.ended.set()
         await self._link.aclose()
 
@@ -118,15 +145,30 @@ class RawPeer:
 
     def _unpacked(self, message: LinkMessage) -> Message:
         if isinstance(message, PackedMessage):
-            return self._packer.unpack(message, NothingKnown())
+            return self._packer.unpack(message, self._known(message.room_id))
+        return message
+
+    def _packed(self, message: Message | LinkMessage) -> LinkMessage:
+        """Events as they are, whatever they are: not every node's are valid."""
+        if isinstance(message, Events):
+            version = ROOM_VERSIONS.get(message.room_version, ROOM_VERSIONS["12"])
+            for pdu in message.pdus:  # the node may name them to this end from now on
+                said = _said_raw(pdu, version)
+                self._packer._encoder.tables.carried_alone(message.room_id, said)
+            return PackedEvents(
+                batch=message.batch,
+                room_id=message.room_id,
+                room_version=message.room_version,
+                data=raw_batch(*message.pdus),
+                more=message.more,
+            )
+        if isinstance(message, PduMessage):
+            return self._packer.pack(message, NothingKnown())
         return message
 
     async def send(self, *messages: Message | LinkMessage) -> None:
         for message in messages:
-            packed = isinstance(message, PduMessage)
-            self._session.send(
-                self._packer.pack(message, NothingKnown()) if packed else message  # type: ignore[arg-type]
-            )
+            self._session.send(self._packed(message))
             await self._flush()
 
     async def send_payload(self, payload: bytes) -> None:
@@ -136,9 +178,22 @@ class RawPeer:
         live.transfer.send(payload)
         await self._flush()
 
+    async def send_piece(self, flags: Flag, piece: bytes) -> None:
+        """A sealed frame with flags and a piece of a message that the session wouldn't make."""
+        live = self._session._live
+        assert live is not None
+        transfer = live.transfer
+        assert isinstance(transfer, StreamTransfer)
+        header = bytes((flags | transfer._side,))
+        await self.send_frame(
+            header + transfer._keys.data_sealer.seal(transfer._sent, header, piece)
+        )
+        transfer._sent += 1
+
     async def send_frame(self, frame: bytes) -> None:
         async with self._sending:
             await self._link.send(frame)
+        self.sent.append(frame)
 
     def of(self, kind: type[M]) -> list[M]:
         return [message for message in self.heard if isinstance(message, kind)]
@@ -178,7 +233,13 @@ async def meet(
     connection = world.nodes[name].connection(
         there, link_id="raw", initiator=False, expected_peer=expected_peer, anyone=anyone
     )
-    peer = RawPeer(here, signer, connection, world.server(name))
+    store = world.nodes[name].rooms.store
+
+    def all_of_it(room_id: str) -> KnownEvents:
+        room = store.rooms.get(room_id)
+        return NothingKnown() if room is None else RoomEvents(store, room)
+
+    peer = RawPeer(here, signer, connection, world.server(name), all_of_it)
     world.nursery.start_soon(connection.run)
     world.nursery.start_soon(peer.record if bare else peer.run)
     if known:

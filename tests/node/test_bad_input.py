@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from dtnode.session.framing import HEADER, FrameKind, fragment
 
+from dtnode.errors import LocalProtocolError
+from dtnode.session.transfer.frames import Flag
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
-from dtnode.wire.limits import MAX_PDUS_BYTES
+from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_MESSAGE_BYTES, MAX_PDUS_BYTES
 from dtnode.wire.messages import (
     Ack,
     CardAck,
@@ -26,10 +27,12 @@ from dtnode.wire.messages import (
     Tips,
     Want,
 )
+from dtnode.wire.packed import PackedCard, PackedEvents
 from tests.node.harness import World
-from tests.node.raw_peer import RawPeer, a_and_b, assert_talks, meet
+from tests.node.raw_peer import RawPeer, a_and_b, assert_talks, meet, raw_batch
 
 MALLORY = signer_for("mallory")
+ENDED = (trio.BrokenResourceError, LocalProtocolError)  # what sending to a node that has left gives
 
 
 @pytest.fixture(autouse=True)
@@ -46,51 +49,92 @@ async def garbage(peer: RawPeer) -> None:
     await peer.send_frame(b"\xff" * 1_000)
 
 
-async def wrong_kind(peer: RawPeer) -> None:
-    await peer.send_frame(fragment(FrameKind.PROOF, 1, b"x" * 70, 1500)[0])
-    await peer.send_payload(b"\x00garbage")
-
-
-async def nested(peer: RawPeer) -> None:
-    await peer.send_payload(b"\x81" * 50_000)
-
-
-async def endless_array(peer: RawPeer) -> None:
-    await peer.send_payload(b"\x9b" + b"\xff" * 8)
-
-
-async def many_items(peer: RawPeer) -> None:
-    await peer.send_payload(b"\x99\xff\xff" + b"\x00" * 65_535)
-
-
-async def oversized(peer: RawPeer) -> None:
-    await peer.send_frame(HEADER.pack(FrameKind.INITIATOR_MESSAGE, 1, 0, 65_535) + b"x" * 59_000)
-
-
-async def disagreeing_fragments(peer: RawPeer) -> None:
-    for count in (2, 3):
-        head = HEADER.pack(FrameKind.INITIATOR_MESSAGE, 1, count - 2, count)
-        await peer.send_frame(head + b"x" * 100)
+async def wrong_tag(peer: RawPeer) -> None:
+    await peer.send_frame(bytes([Flag.START | Flag.END]) + b"x" * 70)
 
 
 async def own_echo(peer: RawPeer) -> None:
-    await peer.send_frame(fragment(FrameKind.RESPONDER_MESSAGE, 1, b"x" * 70, 1500)[0])
+    await peer.until_heard(Tips)
+    await peer.send_frame(peer.frames[-1])
 
 
-async def future_version(peer: RawPeer) -> None:
-    await peer.send_payload(b"\x82\x18\x63\x01")
+async def replay(peer: RawPeer) -> None:
+    await peer.send(Ping(reply=False))
+    await peer.send_frame(peer.sent[-1])
+
+
+async def short(peer: RawPeer) -> None:
+    await peer.send_frame(bytes([Flag.START | Flag.END]))
+
+
+async def unknown_type(peer: RawPeer) -> None:
+    await peer.send_payload(b"\x63garbage")
+
+
+async def nested(peer: RawPeer) -> None:
+    await peer.send_payload(b"\x03" + b"\x81" * 50_000)
+
+
+async def endless_array(peer: RawPeer) -> None:
+    await peer.send_payload(b"\x03\x9b" + b"\xff" * 8)
+
+
+async def many_items(peer: RawPeer) -> None:
+    await peer.send_payload(b"\x03\x99\xff\xff" + b"\x00" * 65_535)
+
+
+async def oversized(peer: RawPeer) -> None:
+    await peer.send_piece(Flag.START, b"x" * 59_000)
+    for _ in range(MAX_MESSAGE_BYTES // 59_000):
+        await peer.send_piece(Flag(0), b"x" * 59_000)
+
+
+async def disagreeing_pieces(peer: RawPeer) -> None:
+    for _ in range(2):
+        await peer.send_piece(Flag.START, b"x" * 100)
+
+
+async def rubbish_batch(peer: RawPeer) -> None:
+    await peer.send(PackedEvents(batch=1, room_id="!r", room_version="12", data=b"\xff" * 100))
+
+
+async def rubbish_card(peer: RawPeer) -> None:
+    card = PackedCard(
+        kind=CardKind.INVITE,
+        room_id="!r",
+        room_version="12",
+        data=raw_batch(b"{}"),
+        event=0,
+        state=(),
+        state_hash=bytes(32),
+    )
+    await peer.send(card)
+
+
+async def unnamed_room(peer: RawPeer) -> None:
+    await peer.send_payload(b"\x07\x18\xff")
+
+
+async def unknown_room_version(peer: RawPeer) -> None:
+    await peer.send(PackedEvents(batch=1, room_id="!r", room_version="99", data=b"\x00"))
 
 
 PROTOCOL_ATTACKS: dict[str, tuple[Callable[[RawPeer], Awaitable[None]], str]] = {
-    "garbage frame": (garbage, "frame kind 255 is unknown"),
-    "not a message": (wrong_kind, "came without its HELLO|not an array|follow the end|never sends"),
+    "garbage frame": (garbage, "0xff, which names no kind"),
+    "not sealed by the peer": (wrong_tag, "wrong tag"),
+    "echo": (own_echo, "own side came back"),
+    "replay": (replay, "wrong tag"),
+    "frame without a tag": (short, "less than its tag"),
+    "not a message": (unknown_type, "message type 99 is unknown"),
     "nested CBOR": (nested, "nested deeper"),
-    "endless array": (endless_array, "items|cut off"),
+    "endless array": (endless_array, "cut off"),
     "many items": (many_items, "items"),
-    "oversized message": (oversized, "at most 1048576 are allowed"),
-    "disagreeing fragments": (disagreeing_fragments, "fragments disagree"),
-    "echo": (own_echo, "echo"),
-    "another wire version": (future_version, "wire version 99"),
+    "oversized message": (oversized, f"more than {MAX_MESSAGE_BYTES} bytes"),
+    "disagreeing pieces": (disagreeing_pieces, "don't follow each other"),
+    "rubbish batch": (rubbish_batch, "batch"),
+    "rubbish card": (rubbish_card, "a card holds what is no event"),
+    "a room never named": (unnamed_room, "was never named"),
+    "another room version": (unknown_room_version, "update it"),
 }
 
 
@@ -117,7 +161,7 @@ async def test_a_broken_protocol_ends_that_link_alone(
 
 async def put_in(world: World, peer: RawPeer, room: RoomBuilder, *pdus: bytes) -> Ack:
     acked = len(peer.of(Ack))
-    await peer.send(events(room, *pdus, batch=acked + 1))
+    await peer.send(events(room, *pdus, batch=(acked + 1) % (MAX_BATCH_NUMBER + 1)))
     return await peer.until_heard(Ack, acked + 1)
 
 
@@ -215,8 +259,11 @@ async def test_a_room_id_can_not_forge_log_lines(
     async with a_and_b("mallory") as (world, _):
         peer = await meet(world, "a", MALLORY)
         room_id = "!x\nWARNING all is lost"
-        await peer.send(Events(batch=1, room_id=room_id, room_version="1\n2", pdus=(b"{}",)))
+        await peer.send(Events(batch=1, room_id=room_id, room_version="11", pdus=(b"{}",)))
         await peer.until_heard(NotHere)
+        await peer.send(Events(batch=1, room_id=room_id, room_version="1\n2", pdus=(b"{}",)))
+        await peer.until(peer.ended.is_set)
+        assert sum("WARNING all is lost" in record.getMessage() for record in caplog.records) == 1
         assert not any("\n" in record.getMessage() for record in caplog.records)
 
 
@@ -256,7 +303,7 @@ async def test_an_endless_chain_of_unknown_parents_ends(
             if len(peer.of(Want)) == answered:
                 break
             answered += 1
-            await peer.send(events(room, chain.pop().canonical(), batch=answered + 1))
+            await peer.send(events(room, chain.pop().canonical(), batch=answered % 8))
         assert answered == 64
         await assert_talks(world, room_id, "meanwhile")
         a = world.nodes["a"].rooms
@@ -278,7 +325,7 @@ async def test_invented_parents_do_not_keep_a_real_gap_from_being_filled(
         for batch in range(80):
             parents = [f"${batch:04}{n:04}" + "A" * 35 for n in range(20)]
             pdu = room.make("mallory", "m.room.message", content, parents=parents)
-            await peer.send(events(room, pdu.canonical(), batch=batch))
+            await peer.send(events(room, pdu.canonical(), batch=batch % 24))
         await peer.until_heard(Ack, 80)
         # b is at "third"; a hears of it without the two before.
         world.cut("a", "b")
@@ -302,8 +349,8 @@ async def test_a_flood_of_bad_events_ends_the_link_and_fills_no_log(
     async with a_and_b("mallory") as (world, room):
         assert room.room_id is not None
         peer = await meet(world, "a", MALLORY)
-        flood = (events(room, *[b"{}"] * 100, batch=batch) for batch in range(1_000))
-        with trio.move_on_after(60), pytest.raises(trio.BrokenResourceError):
+        flood = (events(room, *[b"{}"] * 100, batch=batch % 24) for batch in range(1_000))
+        with trio.move_on_after(60), pytest.raises(ENDED):
             await peer.send(*flood)
         await peer.until(peer.ended.is_set)
         assert logged(caplog, "events in a row were no good")
@@ -317,6 +364,7 @@ async def test_a_flood_of_bad_cards_ends_the_link(
     async with a_and_b("mallory") as (world, room):
         assert room.room_id is not None
         peer = await meet(world, "a", MALLORY)
+        elsewhere = room.message("mallory")
         with trio.move_on_after(60):
             for number in range(50):
                 await peer.send(
@@ -324,8 +372,8 @@ async def test_a_flood_of_bad_cards_ends_the_link(
                         kind=CardKind.INVITE,
                         room_id=f"!{number}",
                         room_version="12",
-                        event_id=f"${number}",
-                        pdus=(b"{}",),
+                        event_id=elsewhere.event_id,
+                        pdus=(elsewhere.canonical(),),
                         state=(),
                         state_hash=bytes(32),
                     )
@@ -353,7 +401,7 @@ async def test_a_peer_that_asks_and_does_not_read_is_closed(
                 await peer.send(Want(room_id="!no", event_ids=ids))
                 highest = max(highest, peer.connection._session.queued_bytes)
 
-        with trio.move_on_after(600), pytest.raises(trio.BrokenResourceError):
+        with trio.move_on_after(600), pytest.raises(ENDED):
             await ask()
         assert 1 << 20 < highest <= 8 << 20
         assert peer.connection.close_reason is not None
@@ -407,7 +455,7 @@ async def test_the_same_things_doubled_and_in_disorder_change_nothing(
         for pdu in said:
             await put_in(world, peer, room, pdu.canonical(), pdu.canonical())
         tips = Tips(room_id=room_id, room_version="12", kind=RoomKind.COMPLETE, tips=room.heads)
-        await peer.send(tips, tips, Ack(batch=1), Ack(batch=1), Ack(batch=99))
+        await peer.send(tips, tips, Ack(batch=1), Ack(batch=1), Ack(batch=23))
         await world.settle(lambda: len(world.texts("b", room_id)) == 20)
         assert world.texts("a", room_id) == [f"{n}" for n in range(20)]
         await assert_talks(world, room_id, "unharmed")
