@@ -12,6 +12,7 @@ import click
 
 from dtnode.cli.api import OWN_API, JsonObject, NodeApi
 from dtnode.cli.common import json_option, pass_folder
+from dtnode.cli.link_trace import trace
 from dtnode.cli.output import echo_json, echo_table, warn
 from dtnode.config import (
     ACCEPT_VALUES,
@@ -84,6 +85,7 @@ class AddGroup(click.Group):
 
 
 def register(group: click.Group) -> None:
+    link.add_command(trace)
     group.add_command(link)
 
 
