@@ -115,13 +115,18 @@ class Opened:
     def page(self, upto: int | None = None) -> None:
         upto = upto or self.store.events.last_position()
         page = page_back(self.rooms, self.room, after=0, upto=upto, only=EventFilter(limit=PAGE))
-        assert len(page.events) == PAGE
+        assert page.events
         for event in page.events:
             self._sources.renderer.event(self.room, event, now_ms=0)
 
     def page_far_back(self) -> None:
-        """Where half of the room's events have come since."""
-        self.page(self.store.events.last_position() // 2)
+        """With a message of one's own, after which half of the room's events came."""
+        middle = self.store.events.last_position() // 2
+        [own] = self.store._db.execute(
+            "SELECT max(position) FROM events WHERE sender_server = ? AND position < ?",
+            (self.rooms.own_name, middle),
+        ).fetchone()
+        self.page(own + PAGE // 2)
 
     def sync(self, since: StreamToken | None) -> StreamToken:
         snapshots = self._sources.snapshots
