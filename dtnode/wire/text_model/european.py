@@ -115,9 +115,9 @@ we hebben genoeg water en eten|We vertrekken morgenvroeg als het weer goed is.
 we wachten op de veerboot|het regent|het is koud|veel wind|wind uit het westen, kracht 5|rustige zee
 storm|de weg is afgesloten|de motor doet het weer|de batterij is bijna leeg|de dokter komt maandag
 de kinderen slapen|het eten is klaar|geen gewonden|vandaag|gisteren|morgen|vanavond|nu|maandag
-dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag|met|zonder|voor|van|naar|het|een|niet|ook|maar
-omdat|als|zijn|heel|veel|meer|fijne verjaardag|gefeliciteerd|goede reis|moeder|vader|broer|zus
-vrienden|huis|schip|dorp|stad|eiland|twee|drie|vijf|hej|god morgon|tack så mycket|vi är framme
+dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag|zonder|voor|van|naar|het|een|niet|ook|maar|omdat
+als|zijn|heel|veel|meer|fijne verjaardag|gefeliciteerd|goede reis|moeder|vader|broer|zus|vrienden
+huis|schip|dorp|stad|eiland|twee|drie|vijf|hej|god morgon|tack så mycket|vi är framme
 allt är bra här|hvordan går det?|takk|bra|dzień dobry|dziękuję|jak się masz?|wszystko dobrze|ahoj
 děkuji|jak se máš?|dobrý den|merhaba|nasılsın?|teşekkür ederim|iyiyim|günaydın|γεια σου|καλημέρα
 ευχαριστώ|όλα καλά|szia|köszönöm|jó reggelt|bună ziua|mulțumesc|xin chào|cảm ơn|bạn khỏe không?

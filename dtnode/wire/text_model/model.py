@@ -1,7 +1,7 @@
 """Texts to few bytes and back: what dtnode.wire puts message bodies through on slow links.
 
 Not for bulk data, and not a secret: the same text always gives the same bytes. Short texts go
-through the predictor and the arithmetic coder, 30 characters of chat in 10 to 15 bytes; longer ones
+through the predictor and the arithmetic coder, 30 characters of chat in 8 to 14 bytes; longer ones
 through deflate with the phrases as its dictionary, because a predictor in Python takes its time.
 Each text stands alone, so that any message can be read without the others. Called by
 dtnode.wire.pdu_codec.
@@ -26,8 +26,11 @@ TABLE_VERSION = 1
 """Names the phrases, the weights and the arithmetic together. Both ends must have the same."""
 
 MAX_PREDICTED_BYTES = 2_048
-"""Texts up to here are predicted: under a tenth of a second. What a decoder can be made to do is
-bounded by it, too: a symbol costs at most two per byte of text, with its marks."""
+"""Texts up to here are predicted: a tenth of a second. What a decoder can be made to do is bounded
+by it, too: with its marks a text has at most two symbols per byte."""
+MIN_DEFLATED_BYTES = 512
+"""Texts from here on are deflated, too, and the shorter form is taken: deflate learns from the text
+itself, which pays for documents sooner than for talk."""
 
 _DEFLATED = b"\0"
 _DEFLATED_PROBABILITY = 1 << 8
@@ -62,13 +65,18 @@ class TextModel:
         """The short form of `text` (any bytes), or None if it would not be shorter."""
         if not text:
             return None
-        short = self._predict(text) if len(text) <= MAX_PREDICTED_BYTES else self._deflate(text)
+        forms = []
+        if len(text) <= MAX_PREDICTED_BYTES:
+            forms.append(self._predict(text))
+        if len(text) >= MIN_DEFLATED_BYTES:
+            forms.append(self._deflate(text))
+        short = min(forms, key=len)
         return short if len(short) < len(text) else None
 
     def decompress(self, data: bytes, max_bytes: int) -> bytes:
-        """The text whose `compress` is `data`.
+        """The text whose `compress` is `data` (deflated ones have more forms than one).
 
-        Takes at most about a tenth of a second, or what inflating `max_bytes` takes.
+        Takes at most about two tenths of a second, or what inflating `max_bytes` takes.
 
         Raises:
             DecodeError: no encoder made these bytes, or the text is longer than `max_bytes`.
@@ -122,6 +130,6 @@ class TextModel:
             raise DecodeError(f"compressed text that does not inflate: {error}") from error
         if len(text) > max_bytes:
             raise DecodeError(f"compressed text of more than {max_bytes} bytes: refuse it")
-        if not inflater.eof or inflater.unused_data or len(text) <= MAX_PREDICTED_BYTES:
+        if not inflater.eof or inflater.unused_data or len(text) < MIN_DEFLATED_BYTES:
             raise DecodeError("compressed text in another form than encoders give it: refuse it")
         return text

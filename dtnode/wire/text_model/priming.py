@@ -14,7 +14,14 @@ from importlib import import_module
 
 from dtnode.wire.text_model import case_marks
 
-MODULES = ("english_talk", "english_field", "english_lines", "european", "world")
+MODULES = (
+    "english_talk",
+    "english_field",
+    "english_words",
+    "english_lines",
+    "european",
+    "world",
+)
 
 CONTEXT = 0xFFFF_FFFF_FFFF_FF00
 """The seven bytes of context in a key."""
@@ -24,6 +31,7 @@ _TAG = 0x0000_0000_0000_FF00
 
 def phrases() -> list[bytes]:
     """All phrases, as they are written, in the order of the modules."""
+    # Not imported above: most nodes never need them.
     package = __name__.rpartition(".")[0]
     texts = (import_module(f"{package}.{name}").PHRASES for name in MODULES)
     return [
@@ -76,7 +84,7 @@ def _byte_keys(marked: Iterable[bytes]) -> Iterator[int]:
         context = 0
         for symbol in text[1:]:
             yield context | symbol
-            context = (context >> 8 | symbol << 56) & CONTEXT
+            context = following_bytes(context, symbol)
 
 
 def _word_keys(marked: Iterable[bytes]) -> Iterator[int]:

@@ -6,36 +6,36 @@ Not to be copied into the phrases. Used by test_model.py and by measurements.
 from __future__ import annotations
 
 ENGLISH = """\
-Found a dry spot under the cliff, will sleep here
-did the parcel from Hamburg come?
-three of us have blisters, walking is slow
-engine room is wet but pumps keep up
-Dad fell off the ladder, wrist is swollen
-can you lend me your drill for a day
-lightning hit the mast, radio was off luckily
-the choir meets at Julie's place instead
-no eggs today, the fox was here again
-Tide turns at 4, let's be off by then
-My tooth hurts like hell, any dentist around?
-queue at the border is about 3 km
-we boiled the water twice, it still smells
-ok but who feeds the horses on Sunday
-She passed her exam!!! so proud
-snow bridge collapsed, everyone roped, fine
-helmet, gloves and a whistle for each kid
-kayak rental closes at six, hurry
-please check if valve 3 is really shut
-signal report 4 by 7, try a longer wire
-stuck behind a herd of sheep, 20 min more
-the mosque has electricity, charge there
-what's that noise on 27 MHz all evening?
-lost sight of land at 0940, course 195
-grandson born at 3:12, 3.4 kg, both fine!
-ration is two biscuits and a tin of fish
-thanks mate, owe you a beer
-wasps in the attic, don't open the hatch
-two canoes overdue since yesterday noon
-bus leaves from platform 5 not 8""".splitlines()
+the wheel bearing sounds awful, we drive at 40
+is auntie Rose already out of the clinic?
+Mist over the water, could hear a foghorn
+pitched camp by the second stream
+all cattle moved above the flood line
+who borrowed my spanner set
+raining cats and dogs, roof holds
+we changed crew in Lisbon, two newcomers
+please keep a bunk for me, in by ten
+her contractions started, 8 minutes apart
+Repeater on Mount Olga needs a new fuse
+i'll trade you honey for candles
+no trace of the yellow dinghy so far
+quiet night, a few stars, cold feet
+pharmacy got the inhalers, come get yours
+Satellite phone costs 2 dollars a minute, so short
+mending nets today, out again on Friday
+landing strip too soft, try the gravel one
+can't make choir practice, sore throat
+the bees survived the winter
+we owe the baker 14 loaves
+two trees down near the chapel, saw needed
+grandpa beat me at chess again lol
+turning around, crevasses everywhere
+what channel are the rangers using?
+Bakery opens 6 sharp, bring coins
+spotted an orca with calf off the point
+propane is out, cooking on wood now
+missed the tide by 20 minutes, so we wait
+thank the nurse from me, arm is healing nicely""".splitlines()
 
 OTHERS = """\
 Wir haben das Zelt neben dem Fluss aufgebaut

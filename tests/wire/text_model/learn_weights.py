@@ -22,7 +22,7 @@ from dtnode.wire.text_model.predictor import INPUTS, REPEAT, ROWS, WEIGHT_BITS, 
 from dtnode.wire.text_model.priming import Index, following_bytes, following_word, phrases
 
 FOLDS = 8
-RATES = (0.02, 0.008, 0.004)
+RATES = (0.02, 0.01, 0.005, 0.003, 0.0015)
 MIN_BYTES = 10
 START = 0.25
 MAX_WEIGHT = 4.0
