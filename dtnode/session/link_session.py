@@ -29,9 +29,10 @@ from dtnode.session.key_exchange import Established
 from dtnode.session.meeting import Meeting
 from dtnode.session.sealing import SessionKeys, transfer_keys
 from dtnode.session.transfer import FrameKind, Transfer, kind_of, make_transfer
+from dtnode.session.transfer.packing import MAX_QUEUED_BYTES
 from dtnode.signer import Entropy
 from dtnode.wire.codec import MessageDecoder, MessageEncoder
-from dtnode.wire.limits import MAX_REASON_BYTES
+from dtnode.wire.limits import MAX_MESSAGE_BYTES, MAX_REASON_BYTES
 from dtnode.wire.messages import Bye, Ping
 from dtnode.wire.packed import LinkMessage
 
@@ -42,6 +43,17 @@ without connections have no such limit: the other end may come into range tomorr
 MAX_FAILED_HANDSHAKES = 64
 """First messages and answers on one connection that nobody known made: eight of a dialler that
 isn't sure whom it meets, each repeated while somebody is being added."""
+
+
+PROOF_PATIENCE_S: Final = 300.0
+"""Where frames get lost: until something of the peer's must have been opened, or it is dialled
+again, since it may have lost the session while nothing had confirmed that. Several of the longest
+transmissions (60 s), with their answers; nothing that arrived is given up by then."""
+
+
+MAX_BACKLOG_BYTES: Final = MAX_QUEUED_BYTES - MAX_MESSAGE_BYTES
+"""Messages that wait, for another one to be taken: there is room for the largest, so none is
+refused after it was encoded."""
 
 
 class SessionState(enum.Enum):
@@ -66,6 +78,8 @@ class _Live:
     established: Established
     keys: SessionKeys = field(repr=False)
     transfer: Transfer
+    proved: bool = False  # something of the peer's was opened
+    given_up: bool = False  # its keys are worn out, another session is looked for
     encoder: MessageEncoder = field(default_factory=MessageEncoder)
     decoder: MessageDecoder = field(default_factory=MessageDecoder)
 
@@ -73,7 +87,8 @@ class _Live:
 class LinkSession:
     """One conversation with the peer at the other end of one link.
 
-    info: of the link, its cipher policy sealed or clear; else LocalProtocolError.
+    info: of the link, its cipher policy sealed or clear, of an MTU and duplex that the transfer can
+    use; else LocalProtocolError.
     initiator: this end dialled the connection; on links that lose frames both ends dial.
     wall_ms: this node's wall clock.
     """
@@ -90,6 +105,8 @@ class LinkSession:
         if info.cipher is CipherPolicy.OPEN:
             raise LocalProtocolError("an open link has no session; see dtnode.node.broadcasts")
         self._info = info
+        self._crc = not info.checked
+        self._transfer(bytes(32), bytes(32), initiator=initiator)  # no link that can't carry one
         self._meeting = Meeting(
             info=info,
             contacts=contacts,
@@ -148,12 +165,23 @@ class LinkSession:
     def send(self, message: LinkMessage) -> int:
         """Queue a message for frames_to_send(); its encoded size in bytes.
 
-        Raises LocalProtocolError if the peer is not authenticated, if the message breaks a limit of
-        dtnode.wire.limits, or if too much waits already (transfer.packing.MAX_QUEUED_BYTES).
+        Raises LocalProtocolError if the peer is not authenticated, or if the largest message might
+        not fit beside what waits already (transfer.packing.MAX_QUEUED_BYTES); nothing has changed
+        then. Or if the message breaks a limit of dtnode.wire.limits: the session is closed, since
+        the peer's tables would be out of step with the encoder's.
         """
         if self._state is not SessionState.AUTHENTICATED or self._live is None:
             raise LocalProtocolError(f"a message can't be sent in state {self._state.value}")
-        data = self._live.encoder.encode(message)
+        if self.queued_bytes > MAX_BACKLOG_BYTES:
+            raise LocalProtocolError(
+                f"{self.queued_bytes} bytes wait for this link, {MAX_BACKLOG_BYTES} are the limit;"
+                " send them before queueing more"
+            )
+        try:
+            data = self._live.encoder.encode(message)
+        except LocalProtocolError as error:
+            self.close(str(error))
+            raise
         self._live.transfer.send(data)
         return len(data)
 
@@ -184,6 +212,8 @@ class LinkSession:
 
     def next_wake_at(self) -> float | None:
         """When frames_to_send() must be called even if nothing happens; None: never."""
+        if self._state is SessionState.CLOSED:
+            return 0.0 if self._last_words else None
         wakes = [self._deadline, self._meeting.next_wake_at()]
         if self._live is not None:
             wakes.append(self._live.transfer.next_wake_at())
@@ -197,8 +227,9 @@ class LinkSession:
         return not (self._live.transfer.queued_bytes or self._live.transfer.unacknowledged_bytes)
 
     def close(self, reason: str) -> None:
-        """End the session. An authenticated peer is told why with the next frames_to_send(), in
-        place of what was queued; anyone else is told nothing. Closing twice is harmless."""
+        """End the session. The authenticated peer of a connection is told why with the next
+        frames_to_send(), in place of what was queued; anyone else is told nothing, nor is a peer
+        on a link that loses frames. Closing twice is harmless."""
         if self._state is SessionState.CLOSED:
             return
         live = self._live
@@ -224,15 +255,14 @@ class LinkSession:
             established = self._meeting.receive_frame(frame, now)
             if self._info.reliable and self._meeting.failed > MAX_FAILED_HANDSHAKES:
                 raise LimitError(f"more than {MAX_FAILED_HANDSHAKES} handshake messages failed")
-            return [] if established is None else self._on_established(established)
-        events: list[SessionEvent] = []
+            return [] if established is None else self._on_established(established, now)
         if self._unconfirmed is not None:
-            events += self._try_unconfirmed(self._unconfirmed, frame, now)
-        elif self._live is not None:
-            events += self._read(self._live, self._live.transfer.receive_frame(frame, now))
-        elif self._info.reliable:
+            return self._try_unconfirmed(self._unconfirmed, frame, now)
+        if self._live is not None:
+            return self._on_frame_of(self._live, frame, now)
+        if self._info.reliable:
             raise HandshakeError("a message came before the peer had proved its key")
-        return events
+        return []
 
     def _kind_of(self, frame: bytes) -> FrameKind | None:
         """None: to be dropped. Raises where nothing but a liar can be the cause."""
@@ -248,27 +278,35 @@ class LinkSession:
             return None  # a first message repeated, which the answer has crossed
         return kind
 
-    def _on_established(self, established: Established) -> list[SessionEvent]:
-        keys = transfer_keys(
-            send_key=established.send_key,
-            receive_key=established.receive_key,
-            policy=self._info.cipher,
-        )
-        transfer = make_transfer(
-            info=self._info,
-            keys=keys,
+    def _on_established(self, established: Established, now: float) -> list[SessionEvent]:
+        keys, transfer = self._transfer(
+            established.send_key,
+            established.receive_key,
             initiator=established.initiator,
-            crc=not self._info.checked,
             odd=bool(established.number & 1),
         )
         new = _Live(established=established, keys=keys, transfer=transfer)
         if established.initiator:
             self._confirmation_owed = True
-            return self._begin(new)
+            events = self._begin(new)
+            if not self._info.reliable:
+                self._meeting.dial_at(now + PROOF_PATIENCE_S, established.peer)
+            return events
         if self._unconfirmed is not None:
             self._unconfirmed.keys.erase()
         self._unconfirmed = new
+        if self._live is not None and self._live.proved and not self._live.given_up:
+            self._meeting.stop()  # if nothing comes of it, there is nothing to look for
         return []
+
+    def _transfer(
+        self, send_key: bytes, receive_key: bytes, *, initiator: bool, odd: bool = False
+    ) -> tuple[SessionKeys, Transfer]:
+        keys = transfer_keys(send_key=send_key, receive_key=receive_key, policy=self._info.cipher)
+        transfer = make_transfer(
+            info=self._info, keys=keys, initiator=initiator, crc=self._crc, odd=odd
+        )
+        return keys, transfer
 
     def _try_unconfirmed(self, new: _Live, frame: bytes, now: float) -> list[SessionEvent]:
         """The old session stays until a frame under the new keys was opened: the first message of
@@ -276,15 +314,17 @@ class LinkSession:
         try:
             messages = new.transfer.receive_frame(frame, now)
         except RemoteProtocolError:
-            if self._info.reliable:
+            if self._info.reliable or new.keys.have_opened:
                 raise  # nothing but its peer can have sent it
             messages = []
         if not new.keys.have_opened:
             old = self._live
-            return [] if old is None else self._read(old, old.transfer.receive_frame(frame, now))
+            return [] if old is None else self._on_frame_of(old, frame, now)
         self._unconfirmed = None
         self._meeting.confirmed(new.established.peer)
-        return [*self._begin(new), *self._read(new, messages)]
+        events = self._begin(new)
+        self._note_proof(new)
+        return [*events, *self._read(new, messages)]
 
     def _begin(self, new: _Live) -> list[SessionEvent]:
         if self._live is not None:
@@ -300,6 +340,19 @@ class LinkSession:
                 clock_offset_s=new.established.clock_offset_s,
             )
         ]
+
+    def _on_frame_of(self, live: _Live, frame: bytes, now: float) -> list[SessionEvent]:
+        messages = live.transfer.receive_frame(frame, now)
+        self._note_proof(live)
+        if live.keys.worn_out and not live.given_up:
+            live.given_up = True
+            self._meeting.dial_at(now, live.established.peer)
+        return self._read(live, messages)
+
+    def _note_proof(self, live: _Live) -> None:
+        if not live.proved and live.keys.have_opened:
+            live.proved = True
+            self._meeting.proved()
 
     def _read(self, live: _Live, messages: list[bytes]) -> list[SessionEvent]:
         events: list[SessionEvent] = []

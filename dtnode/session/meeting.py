@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
-from dtnode.errors import DecodeError, HandshakeError, RemoteProtocolError
+from dtnode.errors import DecodeError, HandshakeError, LocalProtocolError, RemoteProtocolError
 from dtnode.link_info import LinkInfo
 from dtnode.session.contacts import Contacts
 from dtnode.session.key_exchange import (
@@ -24,6 +25,7 @@ from dtnode.session.key_exchange import (
     Stale,
 )
 from dtnode.session.opening import HandshakeKind, HandshakeMessage, NotOpenedError
+from dtnode.session.peer_secrets import MAX_CANDIDATES
 from dtnode.session.transfer.handshake_frames import HandshakeAssembler, handshake_frames
 from dtnode.signer import Entropy
 
@@ -39,6 +41,17 @@ enough for a boat that comes into range, and costs a 300 bit/s channel half a pe
 MAX_RELIABLE_INTERVAL_S: Final = 4.0
 """Where frames aren't lost: repeated only because the peer may know this node by now."""
 
+LIKELIEST: Final = 4
+"""Of those dialled at once are always dialled; the others take turns."""
+
+TIMES_SAID: Final = 4
+"""The same first messages, before others are made: for peers that are known by then, for those that
+there was no room for, or with this node's name."""
+
+MAX_PROMPT_DIALS: Final = 3
+"""At once after a stale answer. An honest peer gives one or two (a clone took a number meanwhile);
+one that always does so waits for the interval, and uses up few numbers."""
+
 PATIENCE_INTERVALS: Final = 4
 """Left to a peer that was answered to show that it has the answer, before it is dialled."""
 
@@ -52,7 +65,7 @@ TRIALS_PER_S: Final = 2.0
 
 _FIRST_KINDS: Final = (HandshakeKind.KK_FIRST, HandshakeKind.IK_FIRST)
 _SECOND_KINDS: Final = (HandshakeKind.KK_SECOND, HandshakeKind.IK_SECOND)
-_SMALL_BYTES: Final = 70  # a handshake message with its frame, for airtime
+_SECOND_BYTES: Final = 53  # of the usual answer
 _KINDS: Final = frozenset(HandshakeKind)
 
 
@@ -122,6 +135,10 @@ class Meeting:
         self._assembler = HandshakeAssembler(crc=not info.checked)
         self._frames: deque[bytes] = deque()
         self._again_at: float | None = None
+        self._prefers: str | None = None
+        self._dialled = 0
+        self._left_to_say = 0
+        self._prompt_dials = 0
         self._interval_s = self._least_interval_s()
         self._trials = float(TRIALS_BURST)
         self._trials_at = 0.0
@@ -136,8 +153,8 @@ class Meeting:
         """Begin, if there is anybody to dial. LocalProtocolError: no number can be had."""
         if not self._dials:
             return
-        self.stop()
-        peers = list(self._contacts.to_dial())[:MAX_ATTEMPTS]
+        self._attempts.erase()
+        peers = self._next_peers()
         for introduce in (False, True):
             attempts = [
                 Attempt(peer=peer, number=self._contacts.next_number(peer))
@@ -157,10 +174,24 @@ class Meeting:
         self._say_first()
         self._plan(now)  # if there was nobody, somebody may be known by then
 
+    def dial_at(self, at: float, peer: str) -> None:
+        """Dial then, `peer` before all others, unless stop() is called until then."""
+        if self._dials:
+            self._attempts.erase()
+            self._prefers = peer
+            self._again_at = at
+
     def stop(self) -> None:
         """No more dialling; what comes is still answered."""
         self._attempts.erase()
         self._again_at = None
+        self._prefers = None
+
+    def proved(self) -> None:
+        """A session works at both ends: stop, and begin with short intervals the next time."""
+        self.stop()
+        self._interval_s = self._least_interval_s()
+        self._prompt_dials = 0
 
     def confirmed(self, peer: str) -> None:
         """A frame under the keys agreed on with `peer` was opened."""
@@ -190,12 +221,7 @@ class Meeting:
     def frames_to_send(self, now: float) -> list[bytes]:
         """To be called after every other call and at next_wake_at()."""
         if self._again_at is not None and now >= self._again_at:
-            if not self._attempts.pending:
-                self.dial(now)
-            else:
-                self._say_first()
-                self._interval_s = min(self._interval_s * INTERVAL_GROWTH, self._most_s())
-                self._plan(now)
+            self._say_again(now)
         frames = list(self._frames)
         self._frames.clear()
         return frames
@@ -211,8 +237,10 @@ class Meeting:
         result = self._attempts.receive(message, self._wall_ms())
         if isinstance(result, Stale):
             self._contacts.outdated(result.peer, result.highest)
-            if not self._attempts.pending:
-                self.dial(now)
+            self._left_to_say = 0
+            if self._prompt_dials < MAX_PROMPT_DIALS:
+                self._prompt_dials += 1
+                self._again_at = now
             return None
         if not self._contacts.welcome(result.peer):
             raise HandshakeError(f"{result.peer} is not welcome here")
@@ -243,31 +271,67 @@ class Meeting:
         self._trials_at = now
         return self._trials >= 1
 
+    def _say_again(self, now: float) -> None:
+        if self._attempts.pending:
+            self._interval_s = min(self._interval_s * INTERVAL_GROWTH, self._most_s())
+            if self._left_to_say > 0:
+                self._say_first()
+                self._plan(now)
+                return
+        try:
+            self.dial(now)
+        except LocalProtocolError:  # there is no number now; one may be had later
+            self._plan(now)
+
+    def _next_peers(self) -> list[str]:
+        """Whom to dial now: the likeliest, and by turns the others where there are more than can be
+        dialled at once. Names that are nobody's key (anyone can invite one to a room) are not."""
+        names = [] if self._prefers is None else [self._prefers]
+        names += [name for name in self._contacts.to_dial() if name not in names]
+        usable = [
+            name
+            for name in islice(names, MAX_CANDIDATES)
+            if self._contacts.secrets.of(name) is not None
+        ]
+        self._left_to_say = TIMES_SAID
+        if len(usable) <= MAX_ATTEMPTS:
+            return usable
+        self._left_to_say = 1
+        likeliest, others = usable[:LIKELIEST], usable[LIKELIEST:]
+        turn = self._dialled % len(others)
+        self._dialled += MAX_ATTEMPTS - LIKELIEST
+        return likeliest + (others[turn:] + others[:turn])[: MAX_ATTEMPTS - LIKELIEST]
+
     def _say_first(self) -> None:
+        self._left_to_say -= 1
         for initiator in self._attempts.initiators:
             for message in initiator.first_messages:
                 self._say(message)
 
     def _say(self, message: HandshakeMessage) -> None:
-        self._frames.extend(
-            handshake_frames(
-                message.kind,
-                message.data[-1],  # as good as random, and the same when it is repeated
-                message.data,
-                mtu_bytes=self._info.mtu_bytes,
-                crc=not self._info.checked,
-            )
+        self._frames.extend(self._framed(message.kind, message.data))
+
+    def _framed(self, kind: HandshakeKind, data: bytes) -> list[bytes]:
+        return handshake_frames(
+            kind,
+            data[-1],  # as good as random, and the same when it is repeated
+            data,
+            mtu_bytes=self._info.mtu_bytes,
+            crc=not self._info.checked,
         )
 
     def _plan(self, now: float) -> None:
         jitter = 1 + int.from_bytes(self._entropy(1), "big") / 512  # two that dial at once part
-        self._again_at = now + self._interval_s * jitter
+        saying_s = self._airtime_s(sum(map(len, self._frames)))
+        self._again_at = now + saying_s + self._interval_s * jitter
+
+    def _airtime_s(self, size_bytes: int) -> float:
+        return 8 * size_bytes / self._info.bitrate_bps if self._info.bitrate_bps else 0.0
 
     def _least_interval_s(self) -> float:
-        airtime_s = 0.0
-        if self._info.bitrate_bps is not None:
-            airtime_s = 8 * _SMALL_BYTES / self._info.bitrate_bps
-        return FIRST_INTERVAL_S + 2 * (airtime_s + self._info.turnaround_s)
+        answer = self._framed(HandshakeKind.KK_SECOND, bytes(_SECOND_BYTES))
+        answer_s = self._airtime_s(sum(map(len, answer)))
+        return FIRST_INTERVAL_S + 2 * (answer_s + self._info.turnaround_s)
 
     def _most_s(self) -> float:
         most = MAX_RELIABLE_INTERVAL_S if self._info.reliable else MAX_INTERVAL_S
