@@ -39,6 +39,13 @@ def test_the_demo_holds_and_says_so_as_data(tmp_path: Path) -> None:
     assert across["events_back"] >= 9
     assert across["bytes_there"] > 0
     assert across["turnarounds"] > 0
+    both = across["bytes_there"] + across["bytes_back"]
+    events = across["events_there"] + across["events_back"]
+    assert across["bytes_per_event"] == round(both / events, 1)
+    assert sum(row["bytes"] for row in report["across"]) >= both
+    assert {"events", "handshakes", "tags"} <= {row["kind"] for row in report["across"]}
+    for hop in report["exchanges"][:2]:  # a live session that has events and no news of its own
+        assert hop["bytes_per_event"] <= 110, hop
     lost = {(deed["who"], deed["what"]) for deed in report["deeds"] if deed["holds"] is False}
     assert lost == {
         ("dave", "bans carol"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from hashlib import sha256
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -53,6 +54,13 @@ def show(console: Console, report: Report) -> None:
     if report.exchanges:
         _print(console, "What was exchanged after the mending", _exchanges(report.exchanges))
         console.print(_exchanged(report), style="dim")
+    if report.across:
+        _print(console, "Where the bytes across the cut went", _across(report.across))
+        console.print(
+            "rest: lengths inside what is sealed, the first word of the session."
+            " `dtnode link trace --summary` shows this of any link.",
+            style="dim",
+        )
     if report.deeds:
         title = "What was done while apart, and how each node judges it"
         _print(console, title, _deeds(report.deeds))
@@ -124,7 +132,7 @@ def _coloured(digest: str) -> Text:
 
 def _exchanges(exchanges: list[Exchange]) -> Table:
     table = _table(
-        "Hop", "Events →", "Events ←", "Bytes →", "Bytes ←", "Turnarounds", ""
+        "Hop", "Events →", "Events ←", "Bytes →", "Bytes ←", "Bytes an event", "Turnarounds", ""
     )  # fmt: skip
     for hop in exchanges:
         table.add_row(*_exchange_cells(hop), style="bold" if hop.between == CUT else "")
@@ -135,6 +143,8 @@ def _exchanged(report: Report) -> str:
     text = (
         f"New to the left: {report.news.get('left')} events; new to the right:"
         f" {report.news.get('right')}. Events that were sent twice are counted twice."
+        " Bytes are those of whole frames: sealing, acknowledgements and all that the nodes told each"
+        " other of their rooms. Only TCP's own aren't in them."
     )
     if report.mended_in_s is not None:
         text += f" All five agreed {report.mended_in_s:.1f} s after the link was there."
@@ -148,9 +158,22 @@ def _exchange_cells(hop: Exchange) -> list[str]:
         str(hop.events_back),
         f"{hop.bytes_there:,}",
         f"{hop.bytes_back:,}",
+        "" if hop.bytes_per_event is None else f"{hop.bytes_per_event:.0f}",
         str(hop.turnarounds),
         "across the cut, with the handshake" if hop.new_link else "",
     ]
+
+
+def _across(rows: list[dict[str, Any]]) -> Table:
+    table = _table("What", "Bytes →", "Bytes ←", "Share")
+    total = sum(row["bytes"] for row in rows)
+    kinds: dict[str, list[int]] = {}
+    for row in rows:
+        kinds.setdefault(row["kind"], [0, 0])[not row["incoming"]] += row["bytes"]
+    for kind, (there, back) in sorted(kinds.items(), key=lambda item: -sum(item[1])):
+        share = 100 * (there + back) / total
+        table.add_row(kind, f"{there:,}", f"{back:,}", f"{share:.1f} %")
+    return table
 
 
 def _deeds(deeds: list[Deed]) -> Table:

@@ -80,7 +80,8 @@ class View:
 class Exchange:
     """What went over one hop from the mending until all agreed: frames with everything in them
     (but for TCP itself), the handshake too where the link was new. Events sent twice count twice.
-    back: towards alice."""
+    back: towards alice. bytes_per_event: all bytes, both ways, for each event of either; None: no
+    events."""
 
     between: tuple[str, str]
     new_link: bool
@@ -88,13 +89,15 @@ class Exchange:
     events_back: int
     bytes_there: int
     bytes_back: int
+    bytes_per_event: float | None
     turnarounds: int
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
     """views: "together", "apart", "end" -> node -> View. news: side -> events that were new to it
-    after the mending."""
+    after the mending. across: where the bytes across the cut went, as `dtnode link trace --summary
+    --json` has it at dave (incoming: to dave)."""
 
     nodes: dict[str, str] = field(default_factory=dict)
     room_id: str = ""
@@ -102,6 +105,7 @@ class Report:
     steps: list[Step] = field(default_factory=list)
     views: dict[str, dict[str, View]] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
+    across: list[Json] = field(default_factory=list)
     mended_in_s: float | None = None
     news: dict[str, int] = field(default_factory=dict)
     deeds: list[Deed] = field(default_factory=list)
@@ -237,6 +241,8 @@ class Story:
             self.report.exchanges.append(
                 _exchange(hop, before.get(hop), self._traffic(hop), new_link=hop == CUT)
             )
+        (link,) = self.nodes["dave"].json("link", "trace", self._dialled["dave"], "--summary")
+        self.report.across = [row for one in link["connections"] for row in one["rows"]]
 
     def _agree(self, before: Any, left: Any, right: Any) -> None:
         self._look("end")
@@ -464,6 +470,8 @@ def _exchange(
         value: int = after[counter] - (before[counter] if before else 0)
         return value
 
+    events = change("events_in") + change("events_out")
+    size_bytes = change("bytes_in") + change("bytes_out")
     return Exchange(
         between=hop,
         new_link=new_link,
@@ -471,5 +479,6 @@ def _exchange(
         events_back=change("events_out"),
         bytes_there=change("bytes_in"),
         bytes_back=change("bytes_out"),
+        bytes_per_event=round(size_bytes / events, 1) if events else None,
         turnarounds=change("turnarounds"),
     )
