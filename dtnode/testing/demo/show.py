@@ -143,8 +143,8 @@ def _exchanged(report: Report) -> str:
     text = (
         f"New to the left: {report.news.get('left')} events; new to the right:"
         f" {report.news.get('right')}. Events that were sent twice are counted twice."
-        " Bytes are those of whole frames: sealing, acknowledgements and all that the nodes told each"
-        " other of their rooms. Only TCP's own aren't in them."
+        " Bytes are those of whole frames: sealing, acknowledgements and all that the nodes told"
+        " each other of their rooms. Only TCP's own aren't in them."
     )
     if report.mended_in_s is not None:
         text += f" All five agreed {report.mended_in_s:.1f} s after the link was there."
