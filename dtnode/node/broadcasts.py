@@ -164,7 +164,7 @@ class Broadcasts:
         except StoreError as exc:
             logger.error("link %s: an event can't be looked up: %s", self.link_id, exc)
             return
-        if message is None:
+        if message is None or event_id in self._heard:  # perhaps it came while it was looked up
             return
         data = MessageEncoder().encode(message)
         self.record.message(message, len(data), incoming=False)

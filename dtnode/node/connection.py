@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -16,7 +17,6 @@ import trio
 from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
-from dtnode.matrix.pdu import Pdu
 from dtnode.node.link_pump import LinkPump
 from dtnode.node.link_record import LinkRecord
 from dtnode.node.link_time import LinkTime
@@ -76,18 +76,22 @@ class Connection:
         work_for: Callable[[PeerAuthenticated], PeerWork],
         trace: Trace,
         registry: Registry,
-        welcome: Callable[[str], bool],
+        refusal: Callable[[str], str | None],
     ) -> None:
-        """info: the link's, as the operator wants it used. welcome(server name): whether that peer
-        may talk over this link, now."""
+        """info: the link's, as the operator wants it used. refusal(server name): why that peer may
+        not talk over this link now; None: it may."""
         self.link_id = link_id
-        self.welcome = welcome
+        self.refusal = refusal
         self.peer: str | None = None
         self.record = LinkRecord(link_id, info, trace)
         self.traffic = self.record.traffic
         self.clock_offset_s: int | None = None
         self.close_reason: str | None = None
         self.on_proved: Callable[[], object] = lambda: None
+        self.on_turned_away: Callable[[str], object] = partial(
+            logger.info, "link %s: somebody was turned away: %s", link_id
+        )
+        self._turned_away: str | None = None
         self._link = link
         self._info = info
         self._session = session
@@ -104,7 +108,7 @@ class Connection:
         self._probe_wanted = False
         self._backlog_messages = 0
         self._requests: list[str] = []
-        self._joins: list[tuple[str, Pdu]] = []
+        self._joins: list[JoinRequest] = []
         self._time = LinkTime(info, session)
         self._pump = LinkPump(
             link,
@@ -129,6 +133,12 @@ class Connection:
         """Whether anything of the room may go over this link; to be asked on the store's thread."""
         return self._work is not None and self._work.permits(room_id)
 
+    def turned_away(self, reason: str) -> None:
+        """Somebody came who may not talk to this node; each reason is told once."""
+        if reason != self._turned_away:
+            self._turned_away = reason
+            self.on_turned_away(one_line(reason))
+
     def notify(self, news: News) -> None:
         """Something became visible here."""
         if len(self._news) >= _MAX_NEWS:
@@ -139,7 +149,7 @@ class Connection:
 
     def probe(self) -> None:
         """The peer has come over another link: see whether it is still there on this one."""
-        self._probe_wanted = True
+        self._probe_wanted = self._time.runs = True
         self._pump.poke()
 
     def activate(self) -> None:
@@ -152,9 +162,9 @@ class Connection:
         self._requests.append(room_id)
         self._pump.poke()
 
-    def request_join(self, room_id: str, pdu: Pdu) -> None:
+    def request_join(self, join: JoinRequest) -> None:
         """Have the peer sign an own join."""
-        self._joins.append((room_id, pdu))
+        self._joins.append(join)
         self._pump.poke()
 
     def close(self, reason: str) -> None:
@@ -191,6 +201,9 @@ class Connection:
             await self._pump.write(scope)
         except RemoteProtocolError as exc:  # the handshake took too long
             self._refused(exc)
+            scope.cancel()
+        except LocalProtocolError as exc:  # no number is left to dial with
+            self._end(f"this node's own fault: {exc}")
             scope.cancel()
 
     def _refused(self, exc: RemoteProtocolError) -> None:
@@ -242,6 +255,7 @@ class Connection:
     # --- inputs
 
     async def _on_frame(self, frame: bytes) -> None:
+        self._time.runs = False
         if self._sync is not None:
             self._sync.heard(self._now())
         for event in self._session.receive_frame(frame, trio.current_time()):
@@ -319,8 +333,8 @@ class Connection:
         for room_id in self._requests:
             await self._perform(self._sync.request_card(room_id, now))
         self._requests.clear()
-        for room_id, pdu in self._joins:
-            await self._perform(self._sync.request_join(_join_request(room_id, pdu), now))
+        for join in self._joins:
+            await self._perform(self._sync.request_join(join, now))
         self._joins.clear()
         while self._news:
             await self._on_one_news(self._news.popleft())
@@ -478,12 +492,3 @@ class Connection:
             now=self._now(),
             released=done.released,
         )
-
-
-def _join_request(room_id: str, pdu: Pdu) -> JoinRequest:
-    return JoinRequest(
-        room_id=room_id,
-        room_version=pdu.version.identifier,
-        event_id=pdu.event_id,
-        pdu=pdu.canonical(),
-    )

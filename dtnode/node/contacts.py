@@ -14,6 +14,7 @@ from dtnode.errors import LocalProtocolError
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.rooms import Rooms
 from dtnode.session.key_exchange import MAX_ATTEMPTS
+from dtnode.session.opening import MAX_NUMBER
 from dtnode.session.peer_secrets import PeerSecrets
 from dtnode.signer import Signer
 
@@ -61,14 +62,15 @@ def reserve_numbers(rooms: Rooms) -> int:
 
 
 class Acquaintances:
-    def __init__(self, signer: Signer, who: WhoIsWho, first_number: int) -> None:
+    """who: to be renewed when it changes. Handshakes need numbers that were `reserved`."""
+
+    def __init__(self, signer: Signer, who: WhoIsWho) -> None:
         self.secrets = PeerSecrets(signer)
         self.who = who
         self._accepted = OrderedDict(who.handshakes)
         self._outdated: OrderedDict[str, int] = OrderedDict()
         self._unanswered: OrderedDict[str, int] = OrderedDict()
-        self._next = first_number
-        self._end = first_number + NUMBERS_AT_ONCE
+        self._next = self._end = 0
 
     @property
     def numbers_left(self) -> int:
@@ -86,13 +88,10 @@ class Acquaintances:
 
     def met(self, server_name: str) -> None:
         """There is a session with that server."""
-        self._unanswered[server_name] = 0
+        _put(self._unanswered, server_name, 0)
 
     def introduces(self, server_name: str) -> bool:
-        tries = self._unanswered.get(server_name)
-        if tries is None:
-            return server_name not in self.who.met
-        return tries >= _KK_TRIES
+        return self._tries(server_name) >= _KK_TRIES
 
     def next_number(self, server_name: str) -> int:
         if self._next >= self._end:
@@ -101,12 +100,19 @@ class Acquaintances:
             )
         number = self._next
         self._next += 1
-        _put(self._unanswered, server_name, self._unanswered.get(server_name, -1) + 1)
+        _put(self._unanswered, server_name, self._tries(server_name) + 1)
         if server_name in self._outdated:
-            number = self._outdated[server_name] = max(number, self._outdated[server_name] + 1)
+            number = max(number, self._outdated[server_name] + 1)
+            self._outdated[server_name] = number = min(number, MAX_NUMBER)
         return number
 
+    def _tries(self, server_name: str) -> int:
+        """Without an answer so far; whoever was never met needn't know this node."""
+        never_met = 0 if server_name in self.who.met else _KK_TRIES
+        return self._unanswered.get(server_name, never_met)
+
     def outdated(self, server_name: str, highest: int) -> None:
+        """A liar's number may be the highest there is: then it can't be dialled, and only it."""
         _put(self._outdated, server_name, highest)
 
     def highest_accepted(self, server_name: str) -> int:
@@ -117,15 +123,40 @@ class Acquaintances:
 
 
 class LinkContacts:
-    """A node's contacts as one link has them. expected: the only server that may be there.
-    welcome: see Contacts."""
+    """A node's contacts as one link has them. expected: the only server that may be there. anyone:
+    strangers are welcome. turned_away(reason) is called when somebody came who isn't."""
 
     def __init__(
-        self, known: Acquaintances, expected: str | None, welcome: Callable[[str], bool]
+        self,
+        known: Acquaintances,
+        *,
+        expected: str | None = None,
+        anyone: bool = False,
     ) -> None:
+        self.turned_away: Callable[[str], object] = lambda _: None
         self._known = known
         self._expected = expected
-        self.welcome = welcome
+        self._expected_key = None if expected is None else key_from_server_name(expected)
+        self._anyone = anyone
+
+    def refusal(self, server_name: str) -> str | None:
+        """Why that server may not talk over this link now; None: it may."""
+        key = key_from_server_name(server_name)
+        if key is None or key in self._known.who.blocked:
+            return f"{server_name} is blocked"
+        if self._expected is not None:
+            if key == self._expected_key:
+                return None
+            return f"{self._expected} was expected on this link, not {server_name}"
+        if self._anyone or key in self._known.who.keys:
+            return None
+        return f"{server_name} is not known here: 'dtnode peer add {server_name}' lets it in"
+
+    def welcome(self, server_name: str) -> bool:
+        reason = self.refusal(server_name)
+        if reason is not None:
+            self.turned_away(reason)
+        return reason is None
 
     @property
     def secrets(self) -> PeerSecrets:
@@ -133,13 +164,14 @@ class LinkContacts:
 
     def to_dial(self) -> Sequence[str]:
         if self._expected is not None:
-            return [self._expected] if self.welcome(self._expected) else []
+            return [self._expected] if self.refusal(self._expected) is None else []
         return self._known.who.names[:MAX_ATTEMPTS]
 
     def candidates(self) -> Sequence[str]:
-        if self._expected is not None and self._expected not in self._known.who.names:
-            return [self._expected, *self._known.who.names]
-        return self._known.who.names
+        if self._expected is None:
+            return self._known.who.names
+        names = (self._expected, *self._known.who.names)  # it may go by another domain here
+        return [name for name in names if key_from_server_name(name) == self._expected_key]
 
     def introduces(self, server_name: str) -> bool:
         return self._known.introduces(server_name)

@@ -8,17 +8,20 @@ from dtnode.session import LinkSession
 
 class LinkTime:
     """Where frames get lost it stands still while something said is on its way: for what an outage
-    takes, hours perhaps, nobody is to be blamed. Elsewhere it is the monotonic clock."""
+    takes, hours perhaps, nobody is to be blamed. Elsewhere it is the monotonic clock.
+
+    runs: it goes on all the same, as the peer was met elsewhere and may be gone from here."""
 
     def __init__(self, info: LinkInfo, session: LinkSession) -> None:
         self._lossy = not info.reliable
         self._session = session
         self._paused_at: float | None = None
         self._lost_s = 0.0
+        self.runs = False
 
     def at(self, now: float) -> float:
         """now: monotonic seconds."""
-        paused = self._lossy and not self._session.is_clear
+        paused = self._lossy and not self.runs and not self._session.is_clear
         if self._paused_at is not None:
             if paused:
                 return self._paused_at - self._lost_s

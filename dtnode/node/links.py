@@ -33,6 +33,7 @@ STEADY_S = 10.0
 
 _LISTENING_PROOF_S = 1.0  # a listener that failed before, and hasn't again by then, is up
 _WARNINGS, _WARNINGS_S = 10, 60.0  # of strangers' refusals, for one link; more go to level info
+_IS_ADDED = "is this node added there?"
 _PENDING_LINKS = 16  # accepted by a transport and not yet served; then it waits
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class LinkManager:
             except OSError as exc:
                 status.state, status.detail = "dialling", f"{address} doesn't answer: {exc}"
             else:
-                status.state, status.detail = "connected", None
+                status.detail = f"{address} answers, and has yet to prove a name: " + _IS_ADDED
                 began = trio.current_time()
                 connection = await self._serve(status, link, initiator=True)
                 status.state = "dialling"
@@ -168,7 +169,7 @@ class LinkManager:
         connection: Connection | None = None
         try:
             if status.config.cipher is CipherPolicy.OPEN:
-                return await self._broadcast(status, link)
+                return await self._broadcast(status, link, initiator=initiator)
             connection = self._node.connection(
                 link,
                 link_id=status.config.id,
@@ -177,7 +178,10 @@ class LinkManager:
                 anyone=status.config.accept == "anyone",
                 cipher=status.config.cipher,
             )
-            if not initiator:
+            connection.on_turned_away = partial(self._turned_away, status)
+            if initiator:
+                connection.on_proved = partial(self._connected, status)
+            else:
                 status.unproved[connection] = None
                 connection.on_proved = partial(status.unproved.pop, connection, None)
             await connection.run()
@@ -196,7 +200,17 @@ class LinkManager:
         logger.log(level, "link %s: %r ended: %s", status.config.id, link, reason)
         return connection
 
-    async def _broadcast(self, status: LinkStatus, link: Link) -> Broadcasts:
+    @staticmethod
+    def _connected(status: LinkStatus) -> None:
+        status.state, status.detail = "connected", None
+
+    def _turned_away(self, status: LinkStatus, reason: str) -> None:
+        level = self._level_for_stranger(status)
+        logger.log(level, "link %s: turned somebody away: %s", status.config.id, reason)
+
+    async def _broadcast(self, status: LinkStatus, link: Link, *, initiator: bool) -> Broadcasts:
+        if initiator:
+            self._connected(status)
         broadcasts = self._node.broadcast_over(link, link_id=status.config.id)
         await broadcasts.run()
         reason = one_line(broadcasts.close_reason or "the other end closed the link")

@@ -19,7 +19,7 @@ from dtnode.errors import AuthRuleError, StoreError
 from dtnode.link import Link
 from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.matrix.identifiers import server_name_of
-from dtnode.matrix.server_names import key_from_server_name
+from dtnode.matrix.pdu import Pdu
 from dtnode.node.broadcasts import Broadcasts
 from dtnode.node.connection import Connection
 from dtnode.node.contacts import (
@@ -30,6 +30,7 @@ from dtnode.node.contacts import (
     reserve_numbers,
     who_is_who,
 )
+from dtnode.node.peer_clocks import PeerClocks
 from dtnode.node.peer_work import PeerWork
 from dtnode.node.trace import Trace
 from dtnode.node.upkeep import keep_limits
@@ -41,6 +42,7 @@ from dtnode.rooms.spread import Spread, one_by_one
 from dtnode.session import LinkSession, PeerAuthenticated
 from dtnode.signer import Entropy, Signer
 from dtnode.store import Store
+from dtnode.wire.messages import JoinRequest
 from dtnode.wire.packing import Packer
 from dtnode.wire.text_model import TextModel
 
@@ -74,6 +76,7 @@ class Node:
         self.connections: dict[Connection, None] = {}  # by age
         self.broadcasts: dict[Broadcasts, None] = {}
         self.trace = Trace(clock.now_ms)
+        self.peer_clocks = PeerClocks(clock)
         self._acquaintances = self._introduce(signer)
         self._text_coder = TextModel()
         self._news_came = trio.Event()
@@ -97,9 +100,13 @@ class Node:
         return self._acquaintances.knows(server_name)
 
     def _introduce(self, signer: Signer) -> Acquaintances:
-        with self.rooms.store.transaction():
-            first_number = reserve_numbers(self.rooms)
-        return Acquaintances(signer, self._who_is_who(), first_number)
+        known = Acquaintances(signer, self._who_is_who())
+        try:
+            with self.rooms.store.transaction():
+                known.reserved(reserve_numbers(self.rooms))
+        except StoreError as exc:  # a full disk: what is here can be read all the same
+            logger.error("no handshake numbers could be reserved: %s", exc)
+        return known
 
     def _who_is_who(self) -> WhoIsWho:
         return who_is_who(self.rooms)
@@ -108,7 +115,7 @@ class Node:
         """Somebody was added, blocked or removed: takes effect at once."""
         self._acquaintances.who = await self.worker.run(self._who_is_who)
         for connection in list(self.connections):
-            if connection.peer is not None and not connection.welcome(connection.peer):
+            if connection.peer is not None and connection.refusal(connection.peer):
                 connection.close("this node doesn't talk to you any more")
 
     async def _keep_known(self) -> None:
@@ -142,27 +149,22 @@ class Node:
         expected_peer: the only server that may be at the other end. anyone: strangers are welcome.
         cipher: how this node's operator wants it protected.
         """
-
-        expected_key = None if expected_peer is None else key_from_server_name(expected_peer)
-
-        def welcome(server_name: str) -> bool:
-            key = key_from_server_name(server_name)
-            who = self._acquaintances.who
-            if key is None or key in who.blocked:
-                return False
-            return anyone or key == expected_key or key in who.keys
-
         if self._acquaintances.numbers_left < RESERVE_BELOW:
             self._refresh.set()
         info = replace(link.info, cipher=cipher)
+        contacts = LinkContacts(
+            self._acquaintances,
+            expected=expected_peer,
+            anyone=anyone,
+        )
         session = LinkSession(
-            contacts=LinkContacts(self._acquaintances, expected_peer, welcome),
+            contacts=contacts,
             entropy=self.entropy,
             info=info,
             initiator=initiator,
             wall_ms=self.clock.now_ms,
         )
-        return Connection(
+        connection = Connection(
             link=link,
             info=info,
             link_id=link_id,
@@ -171,8 +173,10 @@ class Node:
             work_for=partial(self._work_for, info),
             trace=self.trace,
             registry=self,
-            welcome=welcome,
+            refusal=contacts.refusal,
         )
+        contacts.turned_away = connection.turned_away
+        return connection
 
     def broadcast_over(self, link: Link, *, link_id: str) -> Broadcasts:
         """Sending to and hearing whoever is there, to be run by the caller; owns the link too."""
@@ -207,10 +211,12 @@ class Node:
     def authenticated(self, connection: Connection) -> bool:
         """Registry: of several links to a peer the first that lives is used, others stand by."""
         assert connection.peer is not None
-        if not connection.welcome(connection.peer):  # since the handshake asked
+        if connection.refusal(connection.peer):  # since the handshake asked
             connection.close("this node doesn't talk to you any more")
             return False
         self._acquaintances.met(connection.peer)
+        if connection.clock_offset_s is not None:
+            self.peer_clocks.told(connection.peer, connection.clock_offset_s)
         others = self.connections_to(connection.peer)
         for other in others:  # a peer that was cut off comes back before its old link is given up
             other.probe()
@@ -318,7 +324,7 @@ class Node:
             if not await self.worker.run(partial(connection.permits, room_id)):
                 continue
             pdu = await self.worker.run(partial(self.rooms.draft_join, room_id, authoriser))
-            connection.request_join(room_id, pdu)
+            connection.request_join(_join_request(room_id, pdu))
             refusal = await self._join_answer(pdu.event_id)
             if refusal is None:
                 return pdu.event_id
@@ -357,6 +363,15 @@ class Node:
 
 def _is_slow(info: LinkInfo) -> bool:
     return info.bitrate_bps is not None and info.bitrate_bps <= TEXT_MODEL_UP_TO_BPS
+
+
+def _join_request(room_id: str, pdu: Pdu) -> JoinRequest:
+    return JoinRequest(
+        room_id=room_id,
+        room_version=pdu.version.identifier,
+        event_id=pdu.event_id,
+        pdu=pdu.canonical(),
+    )
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ async def status(node: Node, links: LinkManager, api_url: str) -> dict[str, Any]
         connections = node.connections_to(peer["server_name"])
         peer["connected"] = bool(connections)
         peer["via"] = sorted({connection.link_id for connection in connections})
+    found["clock"] = _with_peers_clocks(found["clock"], node)
     found["links"] = link_objects(links)
     found["api_url"] = api_url
     return found
@@ -124,9 +125,8 @@ def _peers(node: Node) -> list[dict[str, Any]]:
 
 
 def _clock(node: Node) -> dict[str, Any]:
-    """A clock an hour off its peers' is reported (DESIGN section 1). That it is behind shows by
-    events from the future; that it is ahead can't be told from old events.
-    """
+    """A clock an hour off its peers' is reported (DESIGN section 1), here by events from the
+    future. That it is ahead can't be told from old events, but see dtnode.node.peer_clocks."""
     now = node.clock.now_ms()
     newest = node.rooms.store.events.newest_foreign_timestamp(node.rooms.own_name, now)
     note = None
@@ -139,3 +139,9 @@ def _clock(node: Node) -> dict[str, Any]:
             " the two clocks is wrong"
         )
     return {"now_ms": now, "trusted": note is None, "note": note}
+
+
+def _with_peers_clocks(clock: dict[str, Any], node: Node) -> dict[str, Any]:
+    notes = [note for note in (clock["note"], node.peer_clocks.note()) if note is not None]
+    trusted = clock["trusted"] and not node.peer_clocks.is_doubtful
+    return {**clock, "trusted": trusted, "note": "; ".join(notes) or None}

@@ -45,12 +45,15 @@ M = TypeVar("M")
 MTU_BYTES = 60_000
 
 
-def strangers(signer: Ed25519Signer) -> Acquaintances:
-    """Of somebody who knows nobody: it dials whom it is told to, and introduces itself first."""
+def strangers(signer: Ed25519Signer, *met: str) -> Acquaintances:
+    """Of somebody who knows nobody: it dials whom it is told to, and introduces itself unless they
+    have `met`."""
     nobody = WhoIsWho(
-        names=(), keys=frozenset(), blocked=frozenset(), met=frozenset(), handshakes={}
+        names=(), keys=frozenset(), blocked=frozenset(), met=frozenset(met), handshakes={}
     )
-    return Acquaintances(signer, nobody, START_MS)
+    found = Acquaintances(signer, nobody)
+    found.reserved(START_MS)
+    return found
 
 
 def raw_batch(*pdus: bytes) -> bytes:
@@ -63,8 +66,11 @@ def raw_batch(*pdus: bytes) -> bytes:
 
 
 class RawPeer:
-    """known: what it is taken to hold of a room: all that the node does. heard: messages of the node. frames: all it sent, sent: all that went there. closed: the
-    reason of its Bye. fault: what in the node's messages ended this end."""
+    """known: what it is taken to hold of a room, all that the node does.
+
+    heard: messages of the node. frames: all it sent, sent: all that went there. closed: the reason
+    of its Bye. fault: what in the node's messages ended this end.
+    """
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class RawPeer:
         connection: Connection,
         dials: str,
         known: Callable[[str], KnownEvents],
+        contacts: Acquaintances,
     ) -> None:
         self.signer = signer
         self.connection = connection
@@ -88,10 +95,9 @@ class RawPeer:
         self._link = link
         self._sending = trio.Lock()
         self._known = known
-        contacts = LinkContacts(strangers(signer), dials, lambda _: True)
         self._packer = Packer(TextModel(), used=False, servers=(signer.server_name, dials))
         self._session = LinkSession(
-            contacts=contacts,
+            contacts=LinkContacts(contacts, expected=dials),
             entropy=random.Random(signer.server_name).randbytes,
             info=link.info,
             initiator=True,
@@ -109,7 +115,7 @@ class RawPeer:
     async def run(self) -> None:
         self._session.start(trio.current_time())
         try:
-            await self._flush()
+            await self.flush()
             async for frame in self._link:
                 self.frames.append(frame)
                 for event in self._session.receive_frame(frame, trio.current_time()):
@@ -120,7 +126,7 @@ class RawPeer:
                             await self._answer(heard)
                         case SessionClosed(reason=reason):
                             self.closed = reason
-                await self._flush()
+                await self.flush()
                 if self._session.state is SessionState.AUTHENTICATED:
                     self.proved.set()
                 while not self.reading:
@@ -132,7 +138,7 @@ class RawPeer:
         self.ended.set()
         await self._link.aclose()
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         for frame in self._session.frames_to_send(trio.current_time()):
             await self.send_frame(frame)
 
@@ -169,14 +175,14 @@ class RawPeer:
     async def send(self, *messages: Message | LinkMessage) -> None:
         for message in messages:
             self._session.send(self._packed(message))
-            await self._flush()
+            await self.flush()
 
     async def send_payload(self, payload: bytes) -> None:
         """Any bytes as a message of the session."""
         live = self._session._live
         assert live is not None
         live.transfer.send(payload)
-        await self._flush()
+        await self.flush()
 
     async def send_piece(self, flags: Flag, piece: bytes) -> None:
         """A sealed frame with flags and a piece of a message that the session wouldn't make."""
@@ -224,9 +230,11 @@ async def meet(
     anyone: bool = False,
     buffer_frames: int = 64,
     bare: bool = False,
+    introduces: bool = True,
+    named: str | None = None,
 ) -> RawPeer:
     """A new link on which `signer`'s owner dials the node; known: added there as a peer. bare:
-    without a session, frames are all the test's."""
+    without a session, frames are all the test's. introduces: by IK. named: by another name."""
     if known:
         await world.put_peer(name, PeerRecord(server_name=signer.server_name, added=True))
     here, there = memory_link_pair(LinkInfo(mtu_bytes=MTU_BYTES), buffer_frames=buffer_frames)
@@ -239,7 +247,10 @@ async def meet(
         room = store.rooms.get(room_id)
         return NothingKnown() if room is None else RoomEvents(store, room)
 
-    peer = RawPeer(here, signer, connection, world.server(name), all_of_it)
+    dials = world.server(name)
+    contacts = strangers(signer) if introduces else strangers(signer, dials)
+    contacts.secrets.own_name = named or signer.server_name
+    peer = RawPeer(here, signer, connection, dials, all_of_it, contacts)
     world.nursery.start_soon(connection.run)
     world.nursery.start_soon(peer.record if bare else peer.run)
     if known:

@@ -12,9 +12,10 @@ from contextlib import suppress
 
 import pytest
 import trio
-from dtnode.session.framing import HEADER, FrameKind, fragment
 
-from dtnode.signer import Ed25519Signer
+from dtnode.session.opening import HandshakeKind
+from dtnode.session.transfer import FrameKind, handshake_frames, kind_of
+from dtnode.session.transfer.frames import Flag
 from dtnode.store import PeerRecord
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.messages import (
@@ -38,16 +39,16 @@ MALLORY = signer_for("mallory")
 NOWHERE = "!" + "N" * 43
 
 
-def texts_of(world: World, room: RoomBuilder) -> list[bytes]:
+def texts_of(world: World, room: RoomBuilder) -> list[str]:
     """What nobody outside should ever see: names, ids, user ids, what was said."""
     found = [room.room_id or "", *room.pdus]
     for name, node in world.nodes.items():
         found += [node.rooms.own_name, node.rooms.user_id, f"@{name}:"]
-    return [text.encode() for text in found]
+    return found
 
 
-def assert_tells_nothing(frames: Sequence[bytes], texts: Sequence[bytes]) -> None:
-    told = b"".join(frame[HEADER.size :] for frame in frames)
+def assert_tells_nothing(messages: Sequence[Message], texts: Sequence[str]) -> None:
+    told = repr(messages)
     assert not [text for text in texts if text in told]
 
 
@@ -57,97 +58,107 @@ def assert_tells_nothing(frames: Sequence[bytes], texts: Sequence[bytes]) -> Non
 async def test_a_stranger_learns_nothing(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Not one byte, and the operator reads at once who it was."""
     caplog.set_level(logging.INFO)
-    async with a_and_b() as (world, room):
+    async with a_and_b() as (world, _):
+        began = trio.current_time()
         peer = await meet(world, "a", MALLORY, known=False)
+        await peer.until(lambda: f"'dtnode peer add {MALLORY.server_name}'" in caplog.text, 5)
         await peer.until(peer.ended.is_set)
+        assert 29 < trio.current_time() - began < 35
         assert not peer.proved.is_set()
-        assert len(peer.frames) == 1  # a challenge: 32 random bytes
-        assert len(peer.frames[0]) == HEADER.size + 32
-        assert_tells_nothing(peer.frames, texts_of(world, room))
-        assert f"'dtnode peer add {MALLORY.server_name}'" in caplog.text
+        assert peer.frames == []
+        assert caplog.text.count("'dtnode peer add") == 1
 
 
-@pytest.mark.parametrize("payload", [b"x", b"\x01" + b"n" * 32, b"\xff" * 1_000, b"\x01" * 40])
-@pytest.mark.parametrize("kind", list(FrameKind))
+FRAMES = {
+    "a byte": b"x",
+    "rubbish": b"\xff" * 1_000,
+    "sealed data": bytes([Flag.START | Flag.END]) + b"x" * 70,
+    "data of the answering end": bytes([Flag.START | Flag.END | Flag.RESPONDER]) + b"x" * 70,
+    "an acknowledgement": b"\x80" + b"x" * 12,
+    "a broadcast": b"\xc0" + b"x" * 70,
+    "pieces of a broadcast": b"\xc1" + b"abcd" + b"\x00\x02" + b"x" * 70,
+    **{
+        f"{kind.name} of {size} bytes": handshake_frames(kind, 7, b"n" * size, mtu_bytes=1_500)[0]
+        for kind in HandshakeKind
+        for size in (1, 48, 64, 96, 400)
+    },
+    "half a handshake": handshake_frames(HandshakeKind.KK_FIRST, 7, b"n" * 96, mtu_bytes=60)[0],
+}
+
+
+@pytest.mark.parametrize("what", FRAMES)
 async def test_nor_does_one_that_says_anything_else(
-    kind: FrameKind, payload: bytes, autojump_clock: trio.testing.MockClock
+    what: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with a_and_b() as (world, room):
-        peer = await meet(world, "a", MALLORY, known=False)
-        for frame in fragment(kind, 5, payload, 1_500):
-            with trio.move_on_after(1):
-                try:
-                    await peer.send_frame(frame)
-                except trio.BrokenResourceError:
-                    break
-        await peer.until(peer.ended.is_set)
-        assert len(peer.frames) <= 2
-        assert_tells_nothing(peer.frames, texts_of(world, room))
-
-
-async def test_a_replayed_handshake_leads_nowhere(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Mallory heard all that b said when it dialled a, and says it again to a."""
-    caplog.set_level(logging.INFO)
-    async with a_and_b() as (world, room):
-        b = await meet(world, "a", signer_for("b"), known=False)
-        heard: list[bytes] = []
-        real_send = b.send_frame
-
-        async def send_frame(frame: bytes) -> None:
-            heard.append(frame)
-            await real_send(frame)
-
-        b.send_frame = send_frame  # type: ignore[method-assign]
-        await b.until(b.proved.is_set)
-        await b.send(Ping(reply=True))
-        assert [HEADER.unpack_from(frame)[0] for frame in heard] == [
-            FrameKind.HELLO,
-            FrameKind.CLAIM,
-            FrameKind.PROOF,
-            FrameKind.INITIATOR_MESSAGE,
-        ]
         peer = await meet(world, "a", MALLORY, known=False, bare=True)
-        for frame in heard:
+        for _ in range(3):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await peer.send_frame(frame)
+                await peer.send_frame(FRAMES[what])
                 await trio.sleep(1)
         await peer.until(peer.ended.is_set)
-        assert [frame[0] for frame in peer.frames] == [FrameKind.CHALLENGE]
-        assert_tells_nothing(peer.frames, texts_of(world, room))
-        assert "somebody at" in caplog.text
-        assert "does not have its key" in caplog.text
-
-
-async def test_another_s_name_needs_the_other_s_key(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A wrong key for a known peer: b's name, Mallory's key."""
-    caplog.set_level(logging.INFO)
-    async with a_and_b() as (world, room):
-        forger = Ed25519Signer(b"m" * 32, signer_for("b").server_name)
-        peer = await meet(world, "a", forger, known=False)
-        await peer.until(peer.ended.is_set)
-        assert not peer.proved.is_set()
-        assert "does not have its key" in caplog.text
-        assert_tells_nothing(peer.frames, texts_of(world, room))
+        assert peer.frames == []
         assert room.room_id is not None
         await assert_talks(world, room.room_id, "unharmed")
 
 
+async def test_a_replayed_handshake_leads_nowhere(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Mallory heard all that b said when it dialled a, and says it again to a, which tells b under
+    b's key that this number was taken before: bytes that say nothing to Mallory."""
+    async with a_and_b() as (world, room):
+        b = await meet(world, "a", signer_for("b"), known=False)
+        await b.until(b.proved.is_set)
+        await b.send(Ping(reply=True))
+        kinds = [kind_of(frame) for frame in b.sent]
+        assert {kinds[0], kinds[-1]} == {FrameKind.HANDSHAKE, FrameKind.DATA}
+        for chosen in (b.sent, b.sent[-3:], [f for f in b.sent if kind_of(f) is kinds[0]]):
+            peer = await meet(world, "a", MALLORY, known=False, bare=True)
+            for frame in chosen:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await peer.send_frame(frame)
+                    await trio.sleep(1)
+            await peer.until(peer.ended.is_set)
+            assert {kind_of(frame) for frame in peer.frames} <= {FrameKind.HANDSHAKE}
+            assert len(peer.frames) <= 1
+            assert peer.connection.peer is None
+        assert room.room_id is not None
+        await assert_talks(world, room.room_id, "unharmed")
+
+
+async def test_another_s_name_needs_the_other_s_key(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A wrong key for a known peer: b's name, Mallory's key."""
+    async with a_and_b() as (world, room):
+        forger = await meet(
+            world, "a", MALLORY, known=False, named=signer_for("b").server_name, introduces=False
+        )
+        await forger.until(forger.ended.is_set)
+        assert not forger.proved.is_set()
+        assert forger.frames == []
+        assert room.room_id is not None
+        await assert_talks(world, room.room_id, "unharmed")
+
+
+@pytest.mark.parametrize("introduces", [False, True])
 async def test_a_known_peer_on_a_link_kept_for_another_learns_nothing(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    introduces: bool, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with a_and_b() as (world, room):
+    async with a_and_b() as (world, _):
         await world.put_peer("a", PeerRecord(server_name=MALLORY.server_name, added=True))
         expected = signer_for("b").server_name
-        peer = await meet(world, "a", MALLORY, known=False, expected_peer=expected)
+        peer = await meet(
+            world, "a", MALLORY, known=False, expected_peer=expected, introduces=introduces
+        )
         await peer.until(peer.ended.is_set)
-        assert f"{expected} was expected on this link" in caplog.text
-        assert_tells_nothing(peer.frames, texts_of(world, room))
+        assert not peer.proved.is_set()
+        assert peer.frames == []
+        assert (f"{expected} was expected" in caplog.text) is introduces
 
 
 async def test_a_stranger_gets_in_once_added(autojump_clock: trio.testing.MockClock) -> None:
@@ -156,6 +167,16 @@ async def test_a_stranger_gets_in_once_added(autojump_clock: trio.testing.MockCl
         await refused.until(refused.ended.is_set)
         peer = await meet(world, "a", MALLORY)
         assert peer.proved.is_set()
+
+
+async def test_even_while_it_dials(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_and_b() as (world, _):
+        peer = await meet(world, "a", MALLORY, known=False)
+        await trio.sleep(10)
+        assert peer.frames == []
+        await world.put_peer("a", PeerRecord(server_name=MALLORY.server_name, added=True))
+        await peer.flush()
+        await peer.until(peer.proved.is_set, within_s=5)
 
 
 async def test_and_once_invited(autojump_clock: trio.testing.MockClock) -> None:
@@ -170,7 +191,7 @@ async def test_and_once_invited(autojump_clock: trio.testing.MockClock) -> None:
 
 
 async def test_a_blocked_peer_is_closed_at_once_whatever_domain_it_adds(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with a_and_b("mallory") as (world, _):
         peer = await meet(world, "a", MALLORY)
@@ -186,26 +207,31 @@ async def test_a_blocked_peer_is_closed_at_once_whatever_domain_it_adds(
             again = await meet(world, "a", disguised, known=False, anyone=anyone)
             await again.until(again.ended.is_set)
             assert not again.proved.is_set()
-            assert len(again.frames) == 1
+            assert again.frames == []
+        assert "peer add" not in caplog.text
 
 
 async def test_a_peer_blocked_in_the_middle_of_its_handshake_does_not_get_in(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
+    """Between the answer and the first frame under the new keys, which proves that it was read."""
     async with a_and_b("mallory") as (world, _):
         await world.put_peer("a", PeerRecord(server_name=MALLORY.server_name, added=True))
         peer = await meet(world, "a", MALLORY, known=False)
         real_send = peer.send_frame
+        kinds: list[FrameKind] = []
 
         async def late_proof(frame: bytes) -> None:
-            if frame[0] == FrameKind.PROOF:
+            kinds.append(kind_of(frame))
+            if kinds[-1] is FrameKind.DATA:
                 blocked = PeerRecord(server_name=MALLORY.server_name, blocked=True)
                 await world.put_peer("a", blocked)
             await real_send(frame)
 
         peer.send_frame = late_proof  # type: ignore[method-assign]
         await peer.until(peer.ended.is_set)
-        assert peer.of(Tips) == []
+        assert kinds[-1] is FrameKind.DATA
+        assert peer.heard == []
         assert peer.connection not in world.nodes["a"].connections
 
 
@@ -287,9 +313,9 @@ async def test_a_guessed_room_answers_like_one_that_is_not_there(
                 nowhere = await answers(peer, NOWHERE, ids, own_events(NOWHERE))
                 assert here == nowhere
         assert not peer.heard_any(RoomCard, Events, Tips, Want)
-        texts = [text for text in texts_of(world, room) if text not in map(str.encode, real_ids)]
-        asked = {room_id.encode(), world.server("a").encode()}
-        assert_tells_nothing(peer.frames[3:], [text for text in texts if text not in asked])
+        asked = {room_id, world.server("a"), *real_ids}
+        texts = [text for text in texts_of(world, room) if text not in asked]
+        assert_tells_nothing(peer.heard, texts)
         await assert_talks(world, room_id, "unharmed")
 
 
@@ -355,7 +381,7 @@ async def test_an_invited_peer_gets_the_card_and_nothing_else(
         await trio.sleep(50)
         assert len(peer.of(RoomCard)) == 1
         assert not peer.heard_any(Tips, Events, Want)
-        assert not any(b"not for mallory" in frame for frame in peer.frames)
+        assert_tells_nothing(peer.heard, ["not for mallory"])
         again = await meet(world, "a", MALLORY)
         await trio.sleep(30)
         assert again.heard == []  # the card was acknowledged
@@ -401,7 +427,7 @@ async def test_a_removed_peer_gets_its_removal_and_nothing_later(
         assert again[-1] == event.pdu.canonical()
         assert again[: len(room.pdus)] == room.canonical()
         assert len(again) == len(room.pdus) + 2
-        assert not any(b"later" in frame for frame in peer.frames)
+        assert_tells_nothing(peer.heard, ["later"])
 
 
 async def test_loading_meets_the_removal(autojump_clock: trio.testing.MockClock) -> None:
@@ -425,7 +451,7 @@ async def test_loading_meets_the_removal(autojump_clock: trio.testing.MockClock)
         for events in peer.of(Events):
             await peer.send(Ack(batch=events.batch))
         await trio.sleep(30)
-        assert not any(b"secret" in frame for frame in peer.frames)
+        assert_tells_nothing(peer.heard, ["secret"])
         assert peer.of(RoomCard)
 
 
