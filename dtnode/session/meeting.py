@@ -263,6 +263,7 @@ class Meeting:
         if answer.established is not None and self._dials:
             self.stop()  # but if nothing comes of it, this end dials again
             self._again_at = now + PATIENCE_INTERVALS * self._interval_s
+            self._grow_interval()
         return answer.established
 
     def _may_try(self, now: float) -> bool:
@@ -273,7 +274,7 @@ class Meeting:
 
     def _say_again(self, now: float) -> None:
         if self._attempts.pending:
-            self._interval_s = min(self._interval_s * INTERVAL_GROWTH, self._most_s())
+            self._grow_interval()
             if self._left_to_say > 0:
                 self._say_first()
                 self._plan(now)
@@ -319,6 +320,9 @@ class Meeting:
             mtu_bytes=self._info.mtu_bytes,
             crc=not self._info.checked,
         )
+
+    def _grow_interval(self) -> None:
+        self._interval_s = min(self._interval_s * INTERVAL_GROWTH, self._most_s())
 
     def _plan(self, now: float) -> None:
         jitter = 1 + int.from_bytes(self._entropy(1), "big") / 512  # two that dial at once part

@@ -185,12 +185,22 @@ class Pair:
     def meet(self, within_s: float = 3600) -> Pair:
         """Until both ends have authenticated each other and what confirms it is through."""
         self.run(self.now + within_s, lambda: all(one.peer for one in self.ends))
-        return self.run(self.now + within_s, lambda: all(one.is_clear for one in self.ends))
+        return self.settle(within_s)
 
     def settle(self, within_s: float = 36_000) -> Pair:
-        return self.run(self.now + within_s, lambda: all(one.is_clear for one in self.ends))
+        """Until all that was said is through, and nothing is on the way."""
+        return self.run(
+            self.now + within_s,
+            lambda: not self._queue and all(one.is_clear for one in self.ends),
+        )
 
     # --- what tests look at
+
+    def is_clear(self, end: int) -> bool:
+        return self.ends[end].is_clear
+
+    def state(self, end: int) -> SessionState:
+        return self.ends[end].state
 
     def sessions(self, end: int) -> list[PeerAuthenticated]:
         return [event for event in self.events[end] if isinstance(event, PeerAuthenticated)]
