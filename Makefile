@@ -3,6 +3,7 @@
 # or constraints.txt change, and is instant otherwise.
 #
 #   make demo [ARGS=--json]     make test [ARGS="tests/wire -k fuzz"]     make bench [ARGS=...]
+#   make bench-wire             make fuzz [ARGS="messages --inputs 1000000"]
 #   make lint                   make format                               make clean
 #
 # Needs Python 3.11 or newer with its venv module; on Debian: apt install make python3-venv
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench bench-wire fuzz clean
 
 PYTHON := python3
 VENV := .venv
@@ -26,7 +27,7 @@ RUNTIME_READY := $(VENV)/.dtnode-runtime
 DEV_READY := $(VENV)/.dtnode-dev
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
 
 setup: $(DEV_READY)
 
@@ -54,6 +55,15 @@ test: $(DEV_READY)
 
 bench: $(DEV_READY)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-wire: $(DEV_READY)
+	@$(BIN)/python -m tests.benchmarks.wire
+
+# The slow suite. atheris has wheels for some Pythons only; without it the inputs are mutated by
+# tests/fuzz itself, without looking at what they reach.
+fuzz: $(DEV_READY)
+	@$(PIP_INSTALL) -e ".[$(EXTRAS),fuzz]" || echo "atheris can't be installed here" >&2
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 # All of them run, so that one look shows everything; any of them fails the target.
 lint: $(DEV_READY)

@@ -27,17 +27,19 @@ TEXT_200 = (
     " from your side ok?"
 )
 CHAT = (
-    "Good morning everyone",
-    "I'm at the north camp, all fine here",
-    "can someone bring more batteries?",
-    "yes, tomorrow around noon",
-    "the road is blocked by a fallen tree",
-    "we need two more people at the shelter",
-    "heavy rain, visibility maybe 500 m",
-    "Testing the new antenna, how do you read me?",
-    "generator is running again",
-    "see you at 18:00 then",
+    "Lantern oil is nearly gone",
+    "we camp beside the second weir tonight",
+    "has anybody seen the blue canoe?",
+    "not since Sunday, ask the twins",
+    "two planks of the jetty are loose",
+    "the nurse wants a list of allergies",
+    "hail like cherries, stay inside",
+    "Trying the longer wire, is this better?",
+    "the mill turns again",
+    "supper at 19:30, bring a bowl",
 )
+"""Like TEXT_30 and TEXT_200 not among the text model's phrases, nor made from them."""
+
 PEOPLE = ("alice", "bob.radio", "carol", "dave", "erin", "frank", "grace", "heidi")
 
 _PROTOTYPE: Mapping[str, tuple[int, int]] = {
