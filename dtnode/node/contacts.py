@@ -6,6 +6,7 @@ One Acquaintances a node, in memory, renewed from the store; a LinkContacts of i
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ NUMBERS_AT_ONCE = 4_096  # reserved in one write: as many dials, of which a bad 
 RESERVE_BELOW = 1_024  # left: time to reserve more
 MAX_REMEMBERED = 4_096  # strangers' numbers and peers' outdated ones; the oldest are let go
 _KK_TRIES = 2  # in a row without an answer, before the peer is told this node's name
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,12 @@ class Acquaintances:
 
     def outdated(self, server_name: str, highest: int) -> None:
         """A liar's number may be the highest there is: then it can't be dialled, and only it."""
+        if highest >= self._end and server_name not in self._outdated:
+            logger.warning(
+                "%s took a later handshake of this node's than it has made: a copy of this node is"
+                " running elsewhere (stop one of them), or it was restored from a backup",
+                server_name,
+            )
         _put(self._outdated, server_name, highest)
 
     def highest_accepted(self, server_name: str) -> int:

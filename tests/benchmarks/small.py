@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import canonicaljson
@@ -14,14 +15,19 @@ from dtnode.matrix.pdu import parse_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.matrix.signing import sign_event, verify_pdu, verify_signature
+from dtnode.node.contacts import Acquaintances, LinkContacts, WhoIsWho
 from dtnode.session import LinkSession, MessageReceived, SessionState
+from dtnode.signer import Signer
 from dtnode.testing.rooms_builder import signer_for
-from dtnode.wire.codec import decode_message, encode_message
 from dtnode.wire.messages import Events
+from dtnode.wire.packing import PackedMessage, Packer
+from dtnode.wire.pdus import NothingKnown
+from dtnode.wire.text_model import TextModel
 from tests.benchmarks.made_rooms import chat_room
 from tests.benchmarks.report import Table, microseconds, ratio, seconds_each
 
 _BATCH = 100
+_NOW_MS = 1_780_000_000_000
 
 
 def small_table(budget_s: float = 0.3) -> Table:
@@ -63,11 +69,16 @@ def small_table(budget_s: float = 0.3) -> Table:
 
 def _wire_steps(room_id: str, pdus: list[bytes], budget_s: float) -> list[tuple[str, float]]:
     batch = Events(batch=1, room_id=room_id, room_version="12", pdus=tuple(pdus))
-    data = encode_message(batch)
+    model = TextModel()
+
+    def pack() -> PackedMessage:
+        return Packer(model, used=False).pack(batch, NothingKnown())
+
+    packed = pack()
     one, other = session_pair()
 
     def through_session() -> None:
-        one.send(batch)
+        one.send(packed)
         frames = one.frames_to_send(0.0)
         events = [event for frame in frames for event in other.receive_frame(frame, 0.0)]
         assert isinstance(events[-1], MessageReceived)
@@ -75,8 +86,11 @@ def _wire_steps(room_id: str, pdus: list[bytes], budget_s: float) -> list[tuple[
     return [
         (name, seconds_each(work, budget_s=budget_s) / len(pdus))
         for name, work in (
-            ("wire encode, an event of 100", lambda: encode_message(batch)),
-            ("wire decode, an event of 100", lambda: decode_message(data)),
+            ("pack, an event of 100", pack),
+            (
+                "unpack, an event of 100",
+                lambda: Packer(model, used=False).unpack(packed, NothingKnown()),
+            ),
             ("session both ends, MTU 1,500, an event of 100", through_session),
         )
     ]
@@ -84,26 +98,31 @@ def _wire_steps(room_id: str, pdus: list[bytes], budget_s: float) -> list[tuple[
 
 def session_pair() -> tuple[LinkSession, LinkSession]:
     """Two sessions that have proved themselves to each other."""
+    alice, bob = signer_for("alice"), signer_for("bob")
     initiator, responder = (
         LinkSession(
-            signer=signer_for(name),
-            entropy=lambda size: bytes(size),
+            contacts=_contacts(signer, peer.server_name),
+            entropy=random.Random(signer.server_name).randbytes,
             info=LinkInfo(mtu_bytes=1_500),
-            initiator=name == "alice",
-            expected_peer=None,
-            knows=lambda _name: True,
-            key_of=key_from_server_name,
+            initiator=signer is alice,
+            wall_ms=lambda: _NOW_MS,
         )
-        for name in ("alice", "bob")
+        for signer, peer in ((alice, bob), (bob, alice))
     )
     initiator.start(0.0)
     responder.start(0.0)
-    while initiator.state is not SessionState.AUTHENTICATED:
+    while responder.state is not SessionState.AUTHENTICATED:
         for frame in initiator.frames_to_send(0.0):
             responder.receive_frame(frame, 0.0)
         for frame in responder.frames_to_send(0.0):
             initiator.receive_frame(frame, 0.0)
-    for frame in initiator.frames_to_send(0.0):
-        responder.receive_frame(frame, 0.0)
-    assert responder.state is SessionState.AUTHENTICATED
     return initiator, responder
+
+
+def _contacts(signer: Signer, peer: str) -> LinkContacts:
+    nobody = WhoIsWho(
+        names=(), keys=frozenset(), blocked=frozenset(), met=frozenset((peer,)), handshakes={}
+    )
+    known = Acquaintances(signer, nobody)
+    known.reserved(_NOW_MS)
+    return LinkContacts(known, expected=peer)

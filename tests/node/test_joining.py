@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from dtnode.errors import StoreError
+from dtnode.node.contacts import WhoIsWho
 from dtnode.node.node import CARD_PATIENCE_S
 from dtnode.rooms.local import RoomNotHere
 from dtnode.testing.rooms_builder import signer_for
@@ -123,7 +124,7 @@ async def test_who_is_known_is_looked_up_again_after_the_store_failed(
         real = node._who_is_who
         failing = True
 
-        def who_is_who() -> tuple[frozenset[bytes], frozenset[bytes]]:
+        def who_is_who() -> WhoIsWho:
             if failing:
                 raise StoreError("as if the disk were full")
             return real()

@@ -10,22 +10,25 @@ from typing import Any
 
 import pytest
 import trio
-from dtnode.session.framing import FrameKind, fragment
 
 from dtnode.config import LinkConfig
 from dtnode.link import Link
 from dtnode.link_info import LinkInfo
 from dtnode.node import connection as connection_module
 from dtnode.node import links as links_module
+from dtnode.node.contacts import LinkContacts
 from dtnode.node.links import MAX_BACKOFF_S, MAX_STRANGERS, MIN_BACKOFF_S, LinkManager, _Backoff
 from dtnode.node.node import MAX_LINKS_A_PEER
 from dtnode.node.peer_work import PeerWork
+from dtnode.session import LinkSession
+from dtnode.session.opening import HandshakeKind
+from dtnode.session.transfer import handshake_frames
 from dtnode.store import PeerRecord
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import signer_for
 from dtnode.wire.messages import Tips
-from tests.node.harness import World
-from tests.node.raw_peer import meet, put_room, room_of
+from tests.node.harness import START_MS, World
+from tests.node.raw_peer import meet, put_room, room_of, strangers
 from tests.node.switchboard import Wire, dial, listen, net
 
 
@@ -245,7 +248,7 @@ async def test_a_link_no_session_can_use_ends_alone(
     async with net(monkeypatch) as it:
         await it.set("a", listen("here"))
         await it.until(lambda: "here" in it.board.listening)
-        here, there = memory_link_pair(LinkInfo(mtu_bytes=20))
+        here, there = memory_link_pair(LinkInfo(mtu_bytes=9))
         await it.board.listening["here"].send(there)
         with trio.fail_after(5), pytest.raises(trio.EndOfChannel):
             await here.receive()
@@ -308,6 +311,12 @@ async def test_links_of_one_peer_are_bounded(
 # --- strangers
 
 
+def first_message(number: int) -> bytes:
+    """Nobody's."""
+    made = random.Random(number).randbytes(64)
+    return handshake_frames(HandshakeKind.KK_FIRST, made[-1], made, mtu_bytes=1_500)[0]
+
+
 async def test_strangers_are_bounded_and_do_not_keep_honest_nodes_out(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -318,7 +327,7 @@ async def test_strangers_are_bounded_and_do_not_keep_honest_nodes_out(
 
         async def stranger(number: int) -> None:
             link = await Wire(it.board, {}).dial("here")
-            await link.send(fragment(FrameKind.HELLO, 1, b"\x01" + bytes(40), 1_500)[0][:-20])
+            await link.send(first_message(number))
             try:
                 await link.receive()
             except trio.EndOfChannel:
@@ -350,7 +359,36 @@ async def test_what_strangers_cause_in_the_log_is_bounded(
             await trio.sleep(0.1)
         warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
         assert 0 < len(warnings) <= 10
-        assert "frame kind 255 is unknown" in warnings[0].getMessage()
+        assert "0xff, which names no kind" in warnings[0].getMessage()
+
+
+async def test_nor_by_those_who_say_who_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Names cost nothing: 100 of them, each turned away."""
+    async with net(monkeypatch) as it:
+        await it.set("a", listen("here"))
+        await it.until(lambda: "here" in it.board.listening)
+        for number in range(100):
+            link = await Wire(it.board, {}).dial("here")
+            name = f"stranger {number}"
+            contacts = LinkContacts(strangers(signer_for(name)), expected=it.world.server("a"))
+            session = LinkSession(
+                contacts=contacts,
+                entropy=random.Random(number).randbytes,
+                info=link.info,
+                initiator=True,
+                wall_ms=lambda: START_MS,
+            )
+            session.start(trio.current_time())
+            for frame in session.frames_to_send(trio.current_time()):
+                await link.send(frame)
+            await trio.sleep(0.1)
+        told = [r for r in caplog.records if "dtnode peer add" in r.getMessage()]
+        assert 0 < len(told) <= 10
+        assert signer_for("stranger 0").server_name in told[0].getMessage()
 
 
 async def test_a_peer_added_while_it_keeps_dialling_gets_in(
@@ -364,9 +402,8 @@ async def test_a_peer_added_while_it_keeps_dialling_gets_in(
         await it.set("c", dial("here"))
         await trio.sleep(120)
         assert not it.world.nodes["a"].connections
-        assert it.detail("c") == (
-            "the other end closed the link, and proved no name: is this node added there?"
-        )
+        assert it.state("c") == ["dialling"]
+        assert "is this node added there?" in (it.detail("c") or "")
         await it.world.put_peer("a", PeerRecord(server_name=it.world.server("c"), added=True))
         await it.until(lambda: it.connected("a", "c"), within_s=MAX_BACKOFF_S + 1)
 

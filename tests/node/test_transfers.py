@@ -19,9 +19,16 @@ from dtnode.rooms.rooms import key_of_name
 from dtnode.store import Store
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import signer_for
-from dtnode.wire.codec import encode_message
-from dtnode.wire.limits import MAX_CARD_PDUS, MAX_CARD_SERVERS, MAX_PDU_BYTES
+from dtnode.wire.codec import MessageEncoder
+from dtnode.wire.limits import (
+    MAX_CARD_PDUS,
+    MAX_CARD_PDUS_BYTES,
+    MAX_CARD_SERVERS,
+    MAX_MESSAGE_BYTES,
+    MAX_PDU_BYTES,
+)
 from dtnode.wire.messages import Bye, CardKind, Events, Ping, RoomCard, Tips
+from dtnode.wire.packed import PackedCard
 from tests.node.harness import World
 from tests.node.raw_peer import a_and_b, assert_talks, meet, put_room, room_of
 
@@ -191,6 +198,23 @@ async def test_a_card_that_can_not_fit_is_told_and_ends_nothing(
         assert caplog.text.count("its server can't be told") == 1
 
 
+def packed_badly(card: RoomCard) -> bytes:
+    """The message where no event could be packed, and each is JSON with its kind and length."""
+    heads = 5 * len(card.pdus)
+    return MessageEncoder().encode(
+        PackedCard(
+            kind=card.kind,
+            room_id=card.room_id,
+            room_version=card.room_version,
+            data=b"x" * (sum(map(len, card.pdus)) + heads),
+            event=0,
+            state=tuple(range(len(card.state))),
+            state_hash=card.state_hash,
+            servers=card.servers,
+        )
+    )
+
+
 def test_a_card_at_its_limits_is_a_message() -> None:
     """The sizes checked here are the codec's."""
     at_limit = RoomCard(
@@ -198,26 +222,27 @@ def test_a_card_at_its_limits_is_a_message() -> None:
         room_id="!r",
         room_version="12",
         event_id="$e",
-        pdus=(b"x" * MAX_PDU_BYTES,) * 10 + (b"x",) * 100,
+        pdus=(b"x" * MAX_PDU_BYTES,) * 10 + (b"x" * 45,) * (MAX_CARD_PDUS - 10),
         state=("$s",) * MAX_CARD_PDUS,
         state_hash=bytes(32),
         servers=("s",) * MAX_CARD_SERVERS,
     )
+    assert MAX_CARD_PDUS_BYTES - sum(map(len, at_limit.pdus)) in range(100)
     store = Store(None)
     assert fitting(store, at_limit) is at_limit
-    assert encode_message(at_limit)
+    assert len(packed_badly(at_limit)) < MAX_MESSAGE_BYTES
     over = RoomCard(
         kind=CardKind.INVITE,
         room_id="!r",
         room_version="12",
         event_id="$e",
-        pdus=(b"x" * 1_000,) * (MAX_CARD_PDUS + 1),
-        state=(),
+        pdus=(b"x",) * (MAX_CARD_PDUS + 1),
+        state=("$s",) * (MAX_CARD_PDUS + 1),
         state_hash=bytes(32),
     )
     assert not card_sizes._fits(over)
     with pytest.raises(LocalProtocolError):
-        encode_message(over)
+        packed_badly(over)
 
 
 async def test_many_invites_arrive_one_after_the_other(
@@ -328,15 +353,6 @@ async def test_a_silent_dialler_is_let_go_after_half_a_minute(
         await peer.until(peer.ended.is_set)
         assert 29 <= trio.current_time() - began <= 35
         assert "did not prove its key within 30 s" in (peer.connection.close_reason or "")
-
-
-async def test_a_copy_of_this_node_is_told_apart(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with a_and_b() as (world, _):
-        peer = await meet(world, "a", signer_for("a"), known=False)
-        await peer.until(peer.ended.is_set)
-        assert "a copy of this node is running elsewhere" in (peer.connection.close_reason or "")
 
 
 async def test_rooms_of_one_id_and_two_versions_leave_each_other_alone(
