@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dtnode.errors import HandshakeError, LimitError, LocalProtocolError, RemoteProtocolError
+from dtnode.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.session import MessageReceived, SessionState
 from dtnode.session.link_session import HANDSHAKE_TIMEOUT_S, MAX_BACKLOG_BYTES, PROOF_PATIENCE_S
 from dtnode.session.sealing import BadTagError
-from dtnode.session.transfer import FrameKind
+from dtnode.session.transfer import FrameKind, kind_of
+from dtnode.session.transfer.frames import WHOLE_UNIT, Flag, unit_header
 from dtnode.wire.limits import MAX_MESSAGE_BYTES
 from dtnode.wire.messages import Ack, Bye, Ping
 from dtnode.wire.packed import LinkMessage, PackedEvents
@@ -362,16 +363,18 @@ def test_worn_out_keys_on_radio_lead_to_another_session(monkeypatch: pytest.Monk
 
 
 def test_worn_out_keys_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on dialling, at growing intervals, and finds the peer in the end."""
+    """It goes on dialling, at growing intervals whatever else comes, and finds the peer at last."""
     monkeypatch.setattr("dtnode.session.sealing.MAX_FORGERIES", 5)
     pair = Pair(FULL_RADIO).meet()
     start = pair.now
     pair.faults = Faults(cut=lambda now, end: now < start + 7200)
-    for number in range(6):
-        pair.inject(1, forged_frame(pair, 1) + bytes([number]))
-    pair.run(start + 7200)
+    while pair.now < start + 7200:
+        pair.inject(1, forged_frame(pair, 1))
+        pair.run(pair.now + 1 + (pair.now - start) / 10)
     dialled = [
-        at for at, end, frame in pair.log if at > start and end == 1 and frame[0] & 0xE0 == 0xA0
+        at
+        for at, end, frame in pair.log
+        if at > start and end == 1 and kind_of(frame) is FrameKind.HANDSHAKE
     ]
     assert 7200 / 450 <= len(dialled) <= 7200 / 300 + 20
     pair.run(pair.now + 1000, lambda: len(pair.sessions(0)) == len(pair.sessions(1)) == 2)
@@ -388,10 +391,11 @@ def test_a_wrong_tag_on_a_connection_ends_it_at_once() -> None:
 
 def forged_frame(pair: Pair, to: int) -> bytes:
     """A whole unit by its first byte, of the right side and parity."""
-    (side,) = {frame[0] & 3 for frame in pair.frames(1 - to, FrameKind.DATA)[-1:]} or {
-        frame[0] & 3 for frame in pair.frames(1 - to, FrameKind.ACK)[-1:]
-    }
-    return bytes([0x60 | side, 7]) + bytes(20)
+    live = pair.ends[to]._live
+    assert live is not None
+    side = Flag(0) if not live.established.initiator else Flag.RESPONDER
+    side |= Flag.SESSION if live.established.number & 1 else Flag(0)
+    return bytes([WHOLE_UNIT | side, 7]) + bytes(20)
 
 
 # Lies of an authenticated peer
@@ -411,20 +415,24 @@ def test_what_is_sealed_and_no_message_ends_the_session(info: LinkInfo) -> None:
         assert pair.goodbye(0) == "message type 255 is unknown"
 
 
-@both_kinds
-def test_a_first_frame_that_is_a_lie_ends_the_session(info: LinkInfo) -> None:
-    """Of a session that is only confirmed by it."""
-    pair = Pair(
-        FULL_RADIO if info is RADIO else info, Book(ALICE, [BOB]), Book(BOB, [ALICE], dials=False)
-    )
-    pair.tamper = lambda end, frame: None if end == 0 and pair.ends[0].peer else frame
-    pair.run(100, lambda: pair.ends[0].peer)
-    pair.tamper = lambda end, frame: frame
+@pytest.mark.parametrize(
+    ("more_flags", "plaintext", "why"),
+    [
+        (Flag.LONE, b"\xff", "message type 255 is unknown"),
+        (Flag(0), b"", "a unit holds nothing of any message"),
+    ],
+)
+def test_a_first_frame_that_is_a_lie(more_flags: Flag, plaintext: bytes, why: str) -> None:
+    """On radio, of a session that it confirms: whoever sealed it has the keys, and lies."""
+    pair = Pair(FULL_RADIO, Book(ALICE, [BOB]), Book(BOB, [ALICE], dials=False))
+    for end in (0, 1):
+        (frame,) = pair.ends[end].frames_to_send(0.0)
+        pair.inject(1 - end, frame)
     live = pair.ends[0]._live
     assert live is not None
-    room = b"\x03\x18" if info.reliable else b"\x00"
-    live.transfer.send(room)  # no message: an Ack cut off, no type
-    pair.ends[0]._confirmation_owed = False
-    pair.run(pair.now + 100, lambda: pair.errors[1])
-    assert not isinstance(pair.errors[1][0], LimitError)
+    side = Flag.SESSION if live.established.number & 1 else Flag(0)
+    flags = WHOLE_UNIT | side | more_flags
+    sealed = live.keys.data_sealer.seal(0, unit_header(flags, 0), plaintext)
+    pair.inject(1, bytes([flags, 0]) + sealed)
+    assert [str(error) for error in pair.errors[1]] == [why]
     assert pair.ends[1].state is SessionState.CLOSED

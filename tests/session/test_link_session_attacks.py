@@ -137,6 +137,18 @@ def test_a_first_message_that_was_held_back(info: LinkInfo) -> None:
         assert pair.ends[end].state is SessionState.AUTHENTICATED
 
 
+def test_handshake_messages_in_the_middle_of_a_connection_change_nothing() -> None:
+    """The first message that crossed its answer, repeated by the dialler or by somebody else."""
+    pair = talked(TCP)
+    frames = pair.frames(0, FrameKind.HANDSHAKE) + pair.frames(1, FrameKind.HANDSHAKE)
+    for frame in 100 * [*frames, bytes([0xA2, 1]) + bytes(59), b"\xbf"]:
+        for end in (0, 1):
+            pair.inject(end, frame)
+            assert not pair.ends[end].frames_to_send(pair.now)
+    assert sessions_of(pair) == [1, 1]
+    converse(pair)
+
+
 # Restored backups, clones
 
 
@@ -162,7 +174,7 @@ def test_a_restored_backup_is_told_the_number_and_comes_back(info: LinkInfo, oth
     pair.run(pair.now + 300, lambda: len(pair.sessions(1)) > before)
     pair.meet()
     assert pair.books[1].taken[ALICE.server_name] > highest
-    assert pair.now - start < 60
+    assert pair.now - start < (1 if info.reliable else 25), "at once, not when it calls again"
     for end in (0, 1):
         pair.events[end].clear()
     converse(pair)
