@@ -286,6 +286,11 @@ class LinkSession:
             odd=bool(established.number & 1),
         )
         new = _Live(established=established, keys=keys, transfer=transfer)
+        older = self._unconfirmed
+        if older is not None and older.established.peer == established.peer:
+            # Its late confirmation must not undo the newer one, which the peer may have by then.
+            older.keys.erase()
+            self._unconfirmed = None
         if established.initiator:
             self._confirmation_owed = True
             events = self._begin(new)

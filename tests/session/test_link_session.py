@@ -362,6 +362,19 @@ def test_worn_out_keys_on_radio_lead_to_another_session(monkeypatch: pytest.Monk
     assert pair.ends[1].peer == ALICE.server_name
 
 
+def test_worn_out_keys_of_a_session_that_the_peer_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This end dials nobody on its own, but that peer it does."""
+    monkeypatch.setattr("dtnode.session.sealing.MAX_FORGERIES", 5)
+    pair = Pair(FULL_RADIO, Book(ALICE, [BOB]), Book(BOB, [ALICE], dials=False)).meet()
+    for _ in range(6):
+        pair.inject(1, forged_frame(pair, 1))
+    pair.run(pair.now + 60, lambda: len(pair.sessions(0)) == len(pair.sessions(1)) == 2)
+    assert pair.sessions(1)[1].initiator
+    for end in (0, 1):
+        pair.events[end].clear()
+    converse(pair)
+
+
 def test_worn_out_keys_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on dialling, at growing intervals whatever else comes, and finds the peer at last."""
     monkeypatch.setattr("dtnode.session.sealing.MAX_FORGERIES", 5)

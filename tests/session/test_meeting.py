@@ -15,7 +15,7 @@ from dtnode.session.key_exchange import MAX_ATTEMPTS
 from dtnode.session.link_session import HANDSHAKE_TIMEOUT_S, MAX_FAILED_HANDSHAKES
 from dtnode.session.meeting import MAX_PROMPT_DIALS, TRIALS_BURST, TRIALS_PER_S
 from dtnode.session.opening import HandshakeKind
-from dtnode.session.transfer import FrameKind, handshake_frames
+from dtnode.session.transfer import FrameKind, handshake_frames, kind_of
 from tests.session.exchange_pair import ALICE, BOB, CAROL, MALLORY, signer_of, twin_of
 from tests.session.session_pair import RADIO, TCP, Book, Faults, Pair, converse, info_of, message
 
@@ -41,6 +41,8 @@ def test_known_peers_meet_and_talk() -> None:
         assert session.initiator == (end == 0)
         assert session.clock_offset_s == 0
         assert pair.ends[end].state is SessionState.AUTHENTICATED
+    converse(pair)
+    pair.run(10 * HANDSHAKE_TIMEOUT_S)
     converse(pair)
 
 
@@ -253,6 +255,37 @@ def test_the_lower_name_stays_the_initiator() -> None:
     pair = Pair(info_of(126, half=False), Book(higher, [lower]), Book(lower, [higher])).meet()
     assert pair.sessions(1)[0].initiator
     assert not pair.sessions(0)[0].initiator
+
+
+def test_two_handshakes_that_cross_end_in_one_session() -> None:
+    """Each end has answered the other's call, and each one's confirmation comes late: they must not
+    end up with one session each."""
+    pair = Pair(info_of(126, half=False), Book(lower, [higher]), Book(higher, [lower]))
+    own, other = pair.ends
+
+    def passed_on(sender: int) -> None:
+        for frame in pair.ends[sender].frames_to_send(pair.now):
+            pair.inject(1 - sender, frame)
+
+    other.frames_to_send(0.0)  # its first call is lost
+    passed_on(0)
+    passed_on(1)
+    late = own.frames_to_send(0.0)
+    assert own.peer
+    assert not other.peer
+    pair.now = 100.0
+    passed_on(1)  # it calls, having heard nothing
+    for frame in own.frames_to_send(pair.now):
+        if kind_of(frame) is FrameKind.HANDSHAKE:
+            pair.inject(1, frame)
+    confirmation = other.frames_to_send(pair.now)
+    assert other.peer
+    for frame in late:
+        pair.inject(1, frame)
+    for frame in confirmation:
+        pair.inject(0, frame)
+    pair.meet()
+    converse(pair)
 
 
 def test_a_dialler_of_eight_does_not_talk_over_the_answer() -> None:
