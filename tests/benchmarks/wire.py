@@ -1,9 +1,8 @@
 """`make bench-wire`: what goes over links, in bytes, beside the floor and others. README.md has it.
 
 Bytes are the same on every machine (but for a few that depend on which task comes first) and are
-judged: the exit status is 1 if a target of the design
-is missed. Speeds are ratios to signature checks in the same run; the one that is promised is judged
-too. tests/benchmarks/test_wire.py holds a small part of this.
+judged: the exit status is 1 if a target of the design is missed. Speeds are ratios to signature
+checks in the same run; the one that is promised is judged too. test_wire.py holds a small part.
 """
 
 from __future__ import annotations

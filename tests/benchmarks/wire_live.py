@@ -1,7 +1,8 @@
 """Two whole nodes over one memory link in virtual time: every byte of every frame is counted.
 
 Real rooms, packers, sessions and timers of dtnode.node; keys, clocks and random numbers are the
-same each time; only which of two tasks comes first isn't. Called by wire.py; tests/fuzz takes conversations from here.
+same each time; only which of two tasks comes first isn't. Called by wire.py; tests/fuzz takes
+conversations from here.
 """
 
 from __future__ import annotations
@@ -93,15 +94,17 @@ class Contact:
     world: World
     room: RoomBuilder
     ends: tuple[Counted, Counted]
+    messages: tuple[list[LinkMessage], list[LinkMessage]] = field(default_factory=lambda: ([], []))
     message_bytes: int = 0  # of messages sent, before they were sealed and cut up
 
-    def count_messages_of(self, connection: Connection) -> None:
+    def count_messages_of(self, end: int, connection: Connection) -> None:
         session = connection._session
         send = session.send
 
         def counted(message: LinkMessage) -> int:
             size_bytes = send(message)
             self.message_bytes += size_bytes
+            self.messages[end].append(message)
             return size_bytes
 
         session.send = counted  # type: ignore[method-assign]
@@ -169,8 +172,8 @@ async def contact(world: World, room: RoomBuilder, info: LinkInfo) -> AsyncItera
     )
     made = Contact(world=world, room=room, ends=ends)
     async with trio.open_nursery() as nursery:
-        for connection in (dialling, answering):
-            made.count_messages_of(connection)
+        for end, connection in enumerate((dialling, answering)):
+            made.count_messages_of(end, connection)
             nursery.start_soon(connection.run)
         await made.quiet()
         yield made
