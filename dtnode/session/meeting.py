@@ -26,7 +26,14 @@ from dtnode.session.key_exchange import (
 )
 from dtnode.session.opening import HandshakeKind, HandshakeMessage, NotOpenedError
 from dtnode.session.peer_secrets import MAX_CANDIDATES
-from dtnode.session.transfer.handshake_frames import HandshakeAssembler, handshake_frames
+from dtnode.session.transfer.handshake_frames import (
+    PIECE_HEADER_BYTES,
+    HandshakeAssembler,
+    handshake_frames,
+    handshake_kind,
+    is_in_pieces,
+    piece_index,
+)
 from dtnode.signer import Entropy
 
 FIRST_INTERVAL_S: Final = 2.0
@@ -44,9 +51,9 @@ MAX_RELIABLE_INTERVAL_S: Final = 4.0
 LIKELIEST: Final = 4
 """Of those dialled at once are always dialled; the others take turns."""
 
-TIMES_SAID: Final = 4
-"""The same first messages, before others are made: for peers that are known by then, for those that
-there was no room for, or with this node's name."""
+TIMES_SAID: Final = 16
+"""The same first messages, before others are made: in frames of 20 bytes half of which get lost, a
+message needs as many to come through and be answered."""
 
 MAX_PROMPT_DIALS: Final = 3
 """At once after a stale answer. An honest peer gives one or two (a clone took a number meanwhile);
@@ -136,7 +143,9 @@ class Meeting:
         self._frames: deque[bytes] = deque()
         self._again_at: float | None = None
         self._prefers: str | None = None
+        self._known: list[str] = []
         self._dialled = 0
+        self._answered: HandshakeMessage | None = None
         self._left_to_say = 0
         self._prompt_dials = 0
         self._interval_s = self._least_interval_s()
@@ -171,7 +180,10 @@ class Meeting:
                         introduce=introduce,
                     )
                 )
+        self._left_to_say = TIMES_SAID
         self._say_first()
+        if len(self._known) > MAX_ATTEMPTS and not any(map(is_in_pieces, self._frames)):
+            self._left_to_say = 0  # others wait for their turn
         self._plan(now)  # if there was nobody, somebody may be known by then
 
     def dial_at(self, at: float, peer: str) -> None:
@@ -195,6 +207,7 @@ class Meeting:
 
     def confirmed(self, peer: str) -> None:
         """A frame under the keys agreed on with `peer` was opened."""
+        self._answered = None
         if self._responder is not None:
             self._responder.confirm(peer)
 
@@ -207,7 +220,9 @@ class Meeting:
         """
         try:
             whole = self._assembler.receive(frame)
-            if whole is None or whole.kind not in _KINDS:
+            if whole is None:
+                return self._on_piece(frame, now)
+            if whole.kind not in _KINDS:
                 return None
             message = HandshakeMessage(kind=HandshakeKind(whole.kind), data=whole.message)
             return self._on_message(message, now)
@@ -228,6 +243,16 @@ class Meeting:
 
     def next_wake_at(self) -> float | None:
         return 0.0 if self._frames else self._again_at
+
+    def _on_piece(self, frame: bytes, now: float) -> Established | None:
+        """The end of a first message that was answered before: so the answer got lost. Waiting for
+        all pieces anew would take many repetitions where frames are small."""
+        before = self._answered
+        if before is None or not (len(frame) > PIECE_HEADER_BYTES and is_in_pieces(frame)):
+            return None
+        same = (handshake_kind(frame), frame[1]) == (before.kind, before.data[-1])
+        _, is_last = piece_index(frame)
+        return self._answer(before, now) if same and is_last else None
 
     def _on_message(self, message: HandshakeMessage, now: float) -> Established | None:
         if message.kind in _FIRST_KINDS:
@@ -260,6 +285,7 @@ class Meeting:
         if answer is None or not self._contacts.welcome(answer.peer):
             return None
         self._say(answer.message)
+        self._answered = message
         if answer.established is not None and self._dials:
             self.stop()  # but if nothing comes of it, this end dials again
             self._again_at = now + PATIENCE_INTERVALS * self._interval_s
@@ -275,7 +301,7 @@ class Meeting:
     def _say_again(self, now: float) -> None:
         if self._attempts.pending:
             self._grow_interval()
-            if self._left_to_say > 0:
+            if self._left_to_say > 0 and set(self._to_dial()) == set(self._known):
                 self._say_first()
                 self._plan(now)
                 return
@@ -286,22 +312,21 @@ class Meeting:
 
     def _next_peers(self) -> list[str]:
         """Whom to dial now: the likeliest, and by turns the others where there are more than can be
-        dialled at once. Names that are nobody's key (anyone can invite one to a room) are not."""
-        names = [] if self._prefers is None else [self._prefers]
-        names += [name for name in self._contacts.to_dial() if name not in names]
-        usable = [
-            name
-            for name in islice(names, MAX_CANDIDATES)
-            if self._contacts.secrets.of(name) is not None
-        ]
-        self._left_to_say = TIMES_SAID
-        if len(usable) <= MAX_ATTEMPTS:
-            return usable
-        self._left_to_say = 1
-        likeliest, others = usable[:LIKELIEST], usable[LIKELIEST:]
+        dialled at once."""
+        self._known = known = self._to_dial()
+        if len(known) <= MAX_ATTEMPTS:
+            return known
+        likeliest, others = known[:LIKELIEST], known[LIKELIEST:]
         turn = self._dialled % len(others)
         self._dialled += MAX_ATTEMPTS - LIKELIEST
         return likeliest + (others[turn:] + others[:turn])[: MAX_ATTEMPTS - LIKELIEST]
+
+    def _to_dial(self) -> list[str]:
+        """Without names that are nobody's key: anyone can invite one to a room."""
+        names = [] if self._prefers is None else [self._prefers]
+        names += [name for name in self._contacts.to_dial() if name not in names]
+        secrets = self._contacts.secrets
+        return [name for name in islice(names, MAX_CANDIDATES) if secrets.of(name) is not None]
 
     def _say_first(self) -> None:
         self._left_to_say -= 1
