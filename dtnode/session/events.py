@@ -13,7 +13,8 @@ class PeerAuthenticated:
 
     On a link without connections it may come again, for another session with this or another peer:
     whatever the one before carried and wasn't answered is lost. initiator: this end began it.
-    clock_offset_s: how far the peer's wall clock is ahead of this node's.
+    clock_offset_s: how far the peer's wall clock was ahead of this node's, less the time that its
+    message took: where it had to be repeated, up to 40 minutes.
     """
 
     server_name: str

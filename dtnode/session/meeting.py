@@ -55,6 +55,10 @@ TIMES_SAID: Final = 16
 """The same first messages, before others are made: in frames of 20 bytes half of which get lost, a
 message needs as many to come through and be answered."""
 
+FRESH_S: Final = 1800.0
+"""And so long: they say what time it was when they were made, and a clock that seems an hour off is
+reported to people."""
+
 MAX_PROMPT_DIALS: Final = 3
 """At once after a stale answer. An honest peer gives one or two (a clone took a number meanwhile);
 one that always does so waits for the interval, and uses up few numbers."""
@@ -146,6 +150,7 @@ class Meeting:
         self._known: list[str] = []
         self._dialled = 0
         self._answered: HandshakeMessage | None = None
+        self._dialled_at = 0.0
         self._left_to_say = 0
         self._prompt_dials = 0
         self._interval_s = self._least_interval_s()
@@ -181,6 +186,7 @@ class Meeting:
                     )
                 )
         self._left_to_say = TIMES_SAID
+        self._dialled_at = now
         self._say_first()
         if len(self._known) > MAX_ATTEMPTS and not any(map(is_in_pieces, self._frames)):
             self._left_to_say = 0  # others wait for their turn
@@ -301,7 +307,8 @@ class Meeting:
     def _say_again(self, now: float) -> None:
         if self._attempts.pending:
             self._grow_interval()
-            if self._left_to_say > 0 and set(self._to_dial()) == set(self._known):
+            fresh = self._left_to_say > 0 and now < self._dialled_at + FRESH_S
+            if fresh and set(self._to_dial()) == set(self._known):
                 self._say_first()
                 self._plan(now)
                 return

@@ -317,6 +317,8 @@ def test_a_link_with_nobody_there_is_called_each_five_minutes() -> None:
     assert 22 * 3600 / 450 <= len(last_hours) <= 22 * 3600 / 300
     pair.faults = Faults()
     pair.meet(1000)
+    for end in (0, 1):
+        assert -2400 < pair.sessions(end)[0].clock_offset_s <= 0, "repeated for less than an hour"
 
 
 def test_more_peers_than_can_be_dialled_at_once_take_turns() -> None:
