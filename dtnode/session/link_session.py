@@ -316,12 +316,7 @@ class LinkSession:
     def _try_unconfirmed(self, new: _Live, frame: bytes, now: float) -> list[SessionEvent]:
         """The old session stays until a frame under the new keys was opened: the first message of
         the new one may be a replay."""
-        try:
-            messages = new.transfer.receive_frame(frame, now)
-        except RemoteProtocolError:
-            if self._info.reliable or new.keys.have_opened:
-                raise  # nothing but its peer can have sent it
-            messages = []
+        messages = new.transfer.receive_frame(frame, now)
         if not new.keys.have_opened:
             old = self._live
             return [] if old is None else self._on_frame_of(old, frame, now)

@@ -196,11 +196,11 @@ class Pair:
 
     # --- what tests look at
 
+    def peer(self, end: int) -> str | None:
+        return self.ends[end].peer
+
     def is_clear(self, end: int) -> bool:
         return self.ends[end].is_clear
-
-    def state(self, end: int) -> SessionState:
-        return self.ends[end].state
 
     def sessions(self, end: int) -> list[PeerAuthenticated]:
         return [event for event in self.events[end] if isinstance(event, PeerAuthenticated)]

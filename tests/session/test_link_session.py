@@ -14,7 +14,7 @@ from dtnode.session.transfer.frames import WHOLE_UNIT, Flag, unit_header
 from dtnode.wire.limits import MAX_MESSAGE_BYTES
 from dtnode.wire.messages import Ack, Bye, Ping
 from dtnode.wire.packed import LinkMessage, PackedEvents
-from tests.session.exchange_pair import ALICE, BOB
+from tests.session.exchange_pair import ALICE, BOB, CAROL
 from tests.session.session_pair import (
     RADIO,
     TCP,
@@ -175,6 +175,29 @@ def test_a_session_that_the_other_end_lost_before_it_was_confirmed() -> None:
     pair.meet(PROOF_PATIENCE_S + 300)
     assert len(pair.sessions(0)) == 2
     converse(pair)
+
+
+def test_another_who_calls_takes_the_place_of_one_who_has_not_confirmed() -> None:
+    """Two call Bob at once. He ends up with the one whose frames come, and with the other when that
+    one calls again."""
+    bob = Book(BOB, [ALICE, CAROL], dials=False)
+    pair = Pair(FULL_RADIO, Book(ALICE, [BOB]), bob)
+    carol = Pair(FULL_RADIO, Book(CAROL, [BOB]), bob).ends[0]
+    for end in (0, 1):
+        (frame,) = pair.ends[end].frames_to_send(0.0)
+        pair.inject(1 - end, frame)
+    for frame in carol.frames_to_send(0.0):
+        pair.inject(1, frame)
+    for frame in pair.ends[1].frames_to_send(0.0):
+        carol.receive_frame(frame, 0.0)
+    pair.run(PROOF_PATIENCE_S / 2)
+    assert pair.ends[0].peer == BOB.server_name
+    assert pair.ends[1].peer is None
+    for frame in carol.frames_to_send(pair.now):
+        pair.inject(1, frame)
+    assert pair.ends[1].peer == CAROL.server_name
+    pair.run(PROOF_PATIENCE_S + 60, lambda: pair.ends[1].peer == ALICE.server_name)
+    converse(pair.settle())
 
 
 # The end
