@@ -58,6 +58,8 @@ _KINDS: Final[dict[type[LinkMessage], str]] = {
 _RECENT_FRAMES: Final = 192
 """Remembered to know repeats: more than a window (128), less than numbers go before they recur."""
 
+_ALL_BUT_POLL: Final = 0xFF & ~int(Flag.POLL)
+
 
 def message_kind(message: LinkMessage) -> str:
     """What this message is called in rows and traces."""
@@ -145,7 +147,7 @@ class _Way(ABC):
         """Whether these bytes went this way lately; the poll bit and its checksum may differ."""
         body = frame[: len(frame) - note.crc_bytes]
         if note.kind is FrameKind.DATA:
-            body = bytes((body[0] & ~Flag.POLL,)) + body[1:]
+            body = bytes((body[0] & _ALL_BUT_POLL,)) + body[1:]
         digest = hash(body)
         known = digest in self._recent
         self._recent[digest] = None
