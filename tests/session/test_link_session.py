@@ -192,11 +192,11 @@ def test_another_who_calls_takes_the_place_of_one_who_has_not_confirmed() -> Non
         carol.receive_frame(frame, 0.0)
     pair.run(PROOF_PATIENCE_S / 2)
     assert pair.ends[0].peer == BOB.server_name
-    assert pair.ends[1].peer is None
+    assert pair.peer(1) is None
     for frame in carol.frames_to_send(pair.now):
         pair.inject(1, frame)
-    assert pair.ends[1].peer == CAROL.server_name
-    pair.run(PROOF_PATIENCE_S + 60, lambda: pair.ends[1].peer == ALICE.server_name)
+    assert pair.peer(1) == CAROL.server_name
+    pair.run(PROOF_PATIENCE_S + 60, lambda: pair.peer(1) == ALICE.server_name)
     converse(pair.settle())
 
 
