@@ -274,6 +274,9 @@ _SHORT_ROOM_NUMBERS: Final = 256
 """Types of the short forms; that of an event in another room than the one before has the room's
 number in one byte."""
 
+COMMONEST_MESSAGE: Final = bytes((_NEXT_ACK,))
+"""Every other message of a conversation: a transfer may have a form without any byte for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:

@@ -1,8 +1,9 @@
 """Messages over a reliable link (TCP): sealed frames, no counters on the wire, no acknowledgements.
 
 A frame is one byte of flags, a piece of one message, a tag: 9 bytes more than the message if it
-fits. Not for links that lose or reorder: a frame out of place fails its tag, and that ends the
-session. Called by LinkSession through the Transfer protocol.
+fits, and 9 in all for the commonest one, which is there without its byte. Not for links that lose
+or reorder: a frame out of place fails its tag, and that ends the session. Called by LinkSession
+through the Transfer protocol.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections import deque
 
 from dtnode.errors import DecodeError, LimitError, LocalProtocolError
-from dtnode.session.transfer.frames import ACK_BITS, MIN_MTU_BYTES, Flag
+from dtnode.session.transfer.frames import ACK_BITS, MIN_MTU_BYTES, WHOLE_UNIT, Flag
 from dtnode.session.transfer.packing import MAX_QUEUED_BYTES
 from dtnode.session.transfer.seals import SEAL_BYTES, TransferKeys
+from dtnode.wire.codec import COMMONEST_MESSAGE
 from dtnode.wire.limits import MAX_MESSAGE_BYTES
 
 _SIDE = Flag.SESSION | Flag.RESPONDER
@@ -80,7 +82,8 @@ class StreamTransfer:
             raise DecodeError("a frame of this end's own side came back")
         piece = self._keys.data_opener.open(self._received, frame[:1], frame[1:])
         self._received += 1
-        if bool(flags & Flag.START) == bool(self._partial) or not piece:
+        whole = flags & WHOLE_UNIT == WHOLE_UNIT
+        if bool(flags & Flag.START) == bool(self._partial) or not (piece or whole):
             raise DecodeError("pieces of messages don't follow each other")
         if len(self._partial) + len(piece) > MAX_MESSAGE_BYTES:
             raise LimitError(f"a message has more than {MAX_MESSAGE_BYTES} bytes")
@@ -88,7 +91,7 @@ class StreamTransfer:
             self._partial += piece
             return []
         if not self._partial:
-            return [piece]
+            return [piece or COMMONEST_MESSAGE]
         message = bytes(self._partial) + piece
         self._partial.clear()
         return [message]
@@ -128,6 +131,8 @@ class StreamTransfer:
             self._queue.popleft()
             self._offset = 0
         header = bytes((flags,))
+        if message == COMMONEST_MESSAGE:
+            piece = b""
         sealed = self._keys.data_sealer.seal(self._sent, header, piece)
         self._sent += 1
         return header + sealed

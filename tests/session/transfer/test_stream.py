@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dtnode.errors import LimitError, LocalProtocolError, RemoteProtocolError
 from dtnode.session.transfer import StreamTransfer
 from dtnode.session.transfer.frames import Flag
+from dtnode.wire.codec import COMMONEST_MESSAGE
 from tests.session.transfer.air import key_pair
 
 
@@ -27,6 +28,26 @@ def test_a_message_costs_nine_bytes() -> None:
     assert len(frame) == 5 + 9
     assert receiver.receive_frame(frame, 0.0) == [b"hello"]
     assert sender.is_idle
+
+
+def test_the_commonest_message_costs_nothing_more() -> None:
+    sender, receiver = pair()
+    for message in (COMMONEST_MESSAGE, b"hello", COMMONEST_MESSAGE):
+        sender.send(message)
+    frames = sender.frames_to_send(0.0)
+    assert list(map(len, frames)) == [9, 14, 9]
+    received = [receiver.receive_frame(frame, 0.0) for frame in frames]
+    assert received == [[COMMONEST_MESSAGE], [b"hello"], [COMMONEST_MESSAGE]]
+    assert sender.queued_bytes == 0
+
+
+@pytest.mark.parametrize("flags", [Flag.START, Flag.END, Flag(0)])
+def test_no_piece_of_a_longer_message_is_empty(flags: Flag) -> None:
+    keys, _ = key_pair()
+    _, receiver = pair()
+    header = bytes((flags,))
+    with pytest.raises(RemoteProtocolError):
+        receiver.receive_frame(header + keys.data_sealer.seal(0, header, b""), 0.0)
 
 
 @given(
