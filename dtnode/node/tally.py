@@ -1,9 +1,10 @@
 """Where one link's bytes went, byte by byte: the rows add up to what the link carried, always.
 
 dtnode.node.link_record feeds it; `dtnode link trace --summary` and the demo show it. It sees frames
-without keys and messages without frames, and puts the two together by their order: of the payload
-that went out, byte after byte belongs to the messages that were queued; payload that came waits
-under "rest" until the message made of it is read.
+without keys and messages without frames, and puts the two together by their order: payload that
+went out belongs to the messages that were queued, one after the other; payload that came waits
+under "rest" until the message made of it is read. On reliable links frames show where messages end;
+elsewhere they are counted off byte by byte.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def message_kind(message: LinkMessage) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TallyRow:
-    """count: frames for what is whole frames, headers, tags and CRC; messages for messages."""
+    """count: frames for what is whole frames, headers, tags and CRC; messages for messages.
+    size_bytes: 0 for messages that a frame says by being there."""
 
     incoming: bool
     kind: str
@@ -96,7 +98,8 @@ class Tally:
         elif not self._info.reliable and way.is_repeat(frame, note):
             way.add(REPEATS, len(frame))
         else:
-            way.add_parts(note)
+            ends = note.part in ("whole", "last") if self._info.reliable else None
+            way.add_parts(note, ends)
         return note
 
     def message(self, message: LinkMessage, size_bytes: int, *, incoming: bool) -> None:
@@ -113,7 +116,7 @@ class Tally:
             TallyRow(incoming=incoming, kind=kind, count=way.counts[kind], size_bytes=size)
             for incoming, way in ((False, self._out), (True, self._in))
             for kind, size in way.sizes.most_common()
-            if size
+            if size or (way.counts[kind] and kind != REST)
         ]
 
 
@@ -129,7 +132,8 @@ class _Way(ABC):
         self.counts[kind] += 1
         self.sizes[kind] += size_bytes
 
-    def add_parts(self, note: FrameNote) -> None:
+    def add_parts(self, note: FrameNote, ends: bool | None) -> None:
+        """ends: whether a message ends with this frame; None: frames don't show it."""
         self.add(HEADERS, note.header_bytes)
         if note.crc_bytes:
             self.add(CRC, note.crc_bytes)
@@ -137,7 +141,7 @@ class _Way(ABC):
         tag = min(note.tag_bytes, body)
         if note.tag_bytes:
             self.add(TAGS, tag)
-        self._payload(body - tag)
+        self._payload(body - tag, ends)
         if tag < note.tag_bytes:  # the seal was cut within its tag: it began in the frame before
             before = min(note.tag_bytes - tag, self.sizes[REST])
             self.sizes[TAGS] += before
@@ -160,19 +164,31 @@ class _Way(ABC):
     def message(self, kind: str, size_bytes: int) -> None: ...
 
     @abstractmethod
-    def _payload(self, size_bytes: int) -> None: ...
+    def _payload(self, size_bytes: int, ends: bool | None) -> None: ...
 
 
 class _Incoming(_Way):
-    """Frames come before the messages that are in them."""
+    """Frames come before the messages that are in them. What waits here is as much as the link's
+    pump reads ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._partial = 0
+        self._whole: deque[int] = deque()
 
     def message(self, kind: str, size_bytes: int) -> None:
-        here = min(size_bytes, self.sizes[REST])
+        here = self._whole.popleft() if self._whole else min(size_bytes, self.sizes[REST])
         self.sizes[REST] -= here
         self.add(kind, here)
 
-    def _payload(self, size_bytes: int) -> None:
+    def _payload(self, size_bytes: int, ends: bool | None) -> None:
         self.add(REST, size_bytes)
+        if ends is None:
+            return
+        self._partial += size_bytes
+        if ends:
+            self._whole.append(self._partial)
+            self._partial = 0
 
 
 class _Outgoing(_Way):
@@ -189,7 +205,18 @@ class _Outgoing(_Way):
     def forget(self) -> None:
         self._waiting.clear()
 
-    def _payload(self, size_bytes: int) -> None:
+    def _payload(self, size_bytes: int, ends: bool | None) -> None:
+        if ends is None:
+            self._count_off(size_bytes)
+            return
+        kind = self._waiting[0][0] if self._waiting else REST
+        self.sizes[kind] += size_bytes
+        if ends:
+            self.counts[kind] += 1
+            if self._waiting:
+                self._waiting.popleft()
+
+    def _count_off(self, size_bytes: int) -> None:
         while size_bytes and self._waiting:
             kind, wanted = self._waiting.popleft()
             taken = min(wanted, size_bytes)

@@ -16,6 +16,7 @@ from dtnode.node.link_record import LinkRecord
 from dtnode.node.tally import Tally
 from dtnode.node.trace import MAX_ANSWER, MAX_ENTRIES, Layer, Trace, TraceEntry
 from dtnode.session.transfer import broadcast_frames
+from dtnode.session.transfer.frames import Flag
 from dtnode.testing import LinkFaults, memory_link_pair
 from dtnode.wire.messages import Ack, JoinRefused
 from dtnode.wire.packed import PackedEvents
@@ -77,7 +78,7 @@ class Talk:
 def sums(tally: Tally) -> tuple[int, int]:
     """(bytes out, bytes in)"""
     rows = tally.rows()
-    assert all(row.size_bytes > 0 and row.count >= 0 for row in rows)
+    assert all(row.size_bytes >= 0 and row.count >= 0 for row in rows)
     return (
         sum(row.size_bytes for row in rows if not row.incoming),
         sum(row.size_bytes for row in rows if row.incoming),
@@ -86,6 +87,10 @@ def sums(tally: Tally) -> tuple[int, int]:
 
 def size(tally: Tally, kind: str, *, incoming: bool) -> int:
     return sum(r.size_bytes for r in tally.rows() if r.kind == kind and r.incoming is incoming)
+
+
+def count(tally: Tally, kind: str, *, incoming: bool) -> int:
+    return sum(r.count for r in tally.rows() if r.kind == kind and r.incoming is incoming)
 
 
 @pytest.mark.parametrize(("info", "faults"), WAYS)
@@ -98,9 +103,12 @@ async def test_the_rows_are_the_links_bytes(
         for end in talk.ends:
             traffic, tally = end.record.traffic, end.record.tally
             assert sums(tally) == (traffic.bytes_out, traffic.bytes_in)
-            for kind in ("events", "acks", kinds.HANDSHAKES, kinds.HEADERS, kinds.TAGS):
+            for kind in ("events", kinds.HANDSHAKES, kinds.HEADERS, kinds.TAGS):
                 assert size(tally, kind, incoming=True) > 0, kind
                 assert size(tally, kind, incoming=False) > 0, kind
+            acks = [row.count for row in tally.rows() if row.kind == "acks"]
+            assert len(acks) == 2
+            assert all(acks)
             rest = size(tally, kinds.REST, incoming=False)
             assert rest < 0.1 * traffic.bytes_out
             resent = size(tally, kinds.REPEATS, incoming=False)
@@ -119,6 +127,7 @@ async def test_both_ends_count_the_same_over_a_link_that_loses_nothing(
         for kind in ("events", "acks", "tips", "cards", kinds.HANDSHAKES, kinds.TAGS):
             for incoming in (False, True):
                 assert size(a, kind, incoming=incoming) == size(b, kind, incoming=not incoming)
+                assert count(a, kind, incoming=incoming) == count(b, kind, incoming=not incoming)
         nursery.cancel_scope.cancel()
 
 
@@ -267,3 +276,30 @@ async def test_a_broadcast_heard_twice_is_a_repeat(autojump_clock: object) -> No
     assert rows[kinds.REPEATS] == sum(map(len, frames))
     assert rows[kinds.DAMAGED] == 9
     assert sum(rows.values()) == heard.traffic.bytes_in
+
+
+@pytest.mark.parametrize("incoming", [False, True])
+async def test_on_a_stream_each_message_has_its_own_bytes(
+    incoming: bool, autojump_clock: object
+) -> None:
+    """Frames are read ahead, and one says its message by being there alone."""
+    link = record(Trace(lambda: 0))
+    ack = Ack(batch=1)
+    events = PackedEvents(batch=1, room_id="!a", room_version="12", data=bytes(90))
+    start, end = Flag.START, Flag.END
+    pieces = [(start, 60), (end, 40), (start | end, 0), (start | end, 50), (start, 7)]
+
+    def frames() -> None:
+        for flags, payload in pieces:
+            link.frame(bytes((flags,)) + bytes(payload + 8), incoming)
+
+    def messages() -> None:
+        for message, size_bytes in ((events, 100), (ack, 1), (events, 50)):
+            link.message(message, size_bytes, incoming=incoming)
+
+    for step in (frames, messages) if incoming else (messages, frames):
+        step()
+    rows = {row.kind: (row.count, row.size_bytes) for row in link.tally.rows()}
+    rest = rows.pop(kinds.REST)
+    assert rest[1] == 7, "a message on its way"
+    assert rows == {"events": (2, 150), "acks": (1, 0), kinds.HEADERS: (5, 5), kinds.TAGS: (5, 40)}
