@@ -419,6 +419,21 @@ def test_worn_out_keys_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> 
     converse(pair)
 
 
+def test_after_a_session_calls_come_at_short_intervals_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dtnode.session.sealing.MAX_FORGERIES", 5)
+    pair = Pair(FULL_RADIO, faults=Faults(cut=lambda now, end: now < 7200))
+    pair.run(7200)
+    start = pair.meet().now
+    pair.faults = Faults(cut=lambda now, end: True)
+    for _ in range(6):
+        pair.inject(1, forged_frame(pair, 1))
+    pair.run(start + 20)
+    calls = [at for at, end, frame in pair.log if end == 1 and at > start and frame[0] == 0xA2]
+    assert len(calls) >= 3
+
+
 def test_a_wrong_tag_on_a_connection_ends_it_at_once() -> None:
     pair = Pair(TCP).meet()
     pair.inject(1, forged_frame(pair, 1))
