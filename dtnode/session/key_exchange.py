@@ -126,8 +126,9 @@ class Dialling(Protocol):
 class Initiator:
     """The dialling end: a first message for each of up to MAX_ATTEMPTS peers, one of which answers.
 
-    introduce: IK, for listeners that may not know this node; else KK. LocalProtocolError: no peer,
-    too many, one that is no key or this node itself, or too many application bytes.
+    introduce: IK, for listeners that may not know this node; else KK. clear: frames on this link
+    are not encrypted; both ends must think so. LocalProtocolError: no peer, too many, one that is no
+    key or this node itself, or too many application bytes.
     """
 
     def __init__(
@@ -138,12 +139,14 @@ class Initiator:
         attempts: Sequence[Attempt],
         now_ms: int,
         introduce: bool = False,
+        clear: bool = False,
     ) -> None:
         if not 1 <= len(attempts) <= MAX_ATTEMPTS:
             raise LocalProtocolError(f"{len(attempts)} peers can't be dialled at once")
         self._secrets = secrets
         self._entropy = entropy
         self._introduce = introduce
+        self._clear = clear
         self._pending: dict[str, tuple[Attempt, HandshakeState]] = {}
         kind = HandshakeKind.IK_FIRST if introduce else HandshakeKind.KK_FIRST
         self._firsts = {
@@ -214,6 +217,7 @@ class Initiator:
             application=attempt.application,
             negative=self._introduce and self._secrets.own_signing_key[-1] >= 0x80,
             domain=own_name.partition(".")[2] if self._introduce else None,
+            clear=self._clear,
         )
         self._pending[attempt.peer] = (attempt, state)
         return _sendable(state.write_message(pack_first(payload, introduce=self._introduce)))
@@ -246,7 +250,7 @@ class Responder:
     number): takes it; the caller sends the answer only when that is on disk.
     reply(name, application): application bytes for the answer, given those of the first message.
     stranger(name): may a server that is no candidate talk to this node; without it IK is ignored.
-    stale_interval_s: between two answers to stale first messages of one name.
+    stale_interval_s: between two answers to stale first messages of one name. clear: see Initiator.
     """
 
     def __init__(
@@ -260,6 +264,7 @@ class Responder:
         stale_interval_s: float,
         reply: Callable[[str, bytes], bytes] | None = None,
         stranger: Callable[[str], bool] | None = None,
+        clear: bool = False,
     ) -> None:
         self._secrets = secrets
         self._entropy = entropy
@@ -268,6 +273,7 @@ class Responder:
         self._accept = accept
         self._reply = reply
         self._stranger = stranger
+        self._clear = clear
         self._stale_interval_s = stale_interval_s
         self._stale_answers: OrderedDict[str, float] = OrderedDict()
         self._answered: OrderedDict[HandshakeMessage, tuple[Answer, int]] = OrderedDict()
@@ -293,6 +299,12 @@ class Responder:
         peer, state, data = self._open(message)
         payload = unpack_first(data, introduce=message.kind is HandshakeKind.IK_FIRST)
         try:
+            if payload.clear != self._clear:
+                here, there = ("clear", "sealed") if self._clear else ("sealed", "clear")
+                raise HandshakeError(
+                    f"this link is {here} at this end and {there} at that of {peer}: give both the"
+                    " same --cipher"
+                )
             highest = self._highest_accepted(peer)
             if payload.number <= highest:
                 return self._answer_stale(message, peer, state, highest, now, now_ms)

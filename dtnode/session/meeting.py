@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final
 
 from dtnode.errors import DecodeError, HandshakeError, LocalProtocolError, RemoteProtocolError
-from dtnode.link_info import LinkInfo
+from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.session.contacts import Contacts
 from dtnode.session.key_exchange import (
     MAX_ATTEMPTS,
@@ -139,6 +139,7 @@ class Meeting:
                 accept=contacts.accept,
                 stale_interval_s=STALE_INTERVAL_S,
                 stranger=contacts.welcome,
+                clear=info.cipher is CipherPolicy.CLEAR,
             )
             if answers
             else None
@@ -183,6 +184,7 @@ class Meeting:
                         attempts=attempts,
                         now_ms=self._wall_ms(),
                         introduce=introduce,
+                        clear=self._info.cipher is CipherPolicy.CLEAR,
                     )
                 )
         self._left_to_say = TIMES_SAID

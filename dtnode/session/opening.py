@@ -13,12 +13,13 @@ from typing import Final
 from dtnode.errors import DecodeError, HandshakeError, LocalProtocolError
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.signer import exchange_key_of
+from dtnode.wire.limits import WIRE_VERSION
 
 LABEL: Final = b"dtnode link 2"
 """First in every prologue: ends that speak another protocol under the same keys understand
 nothing."""
 
-PAYLOAD_VERSION: Final = 1
+PAYLOAD_VERSION: Final = WIRE_VERSION
 """Low bits of a payload's first byte. It is read only once the peer is known, so that a peer which
 must update can be named."""
 
@@ -33,7 +34,8 @@ CLOCK_BYTES: Final = 4
 CLOCK_START_S: Final = 1_577_836_800
 """2020-01-01T00:00:00Z; four bytes of seconds from there last until 2156."""
 
-_VERSION_MASK: Final = 0x3F
+_VERSION_MASK: Final = 0x1F
+_CLEAR: Final = 0x20
 _STALE: Final = 0x40
 _NEGATIVE: Final = 0x80
 _PRIME: Final = 2**255 - 19
@@ -69,13 +71,15 @@ class NotOpenedError(HandshakeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPayload:
     """number: of the handshake. clock_s: sender's, since CLOCK_START_S. negative and domain say
-    which of the names that have the sender's X25519 key is its own (IK only)."""
+    which of the names that have the sender's X25519 key is its own (IK only). clear: the sender's
+    link is one whose frames are not encrypted."""
 
     number: int
     clock_s: int
     application: bytes
     negative: bool = False
     domain: str | None = None
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,7 @@ def prologue(*names: str) -> bytes:
 def pack_first(payload: FirstPayload, *, introduce: bool) -> bytes:
     """introduce: with the sender's name (IK)."""
     flags = PAYLOAD_VERSION | (_NEGATIVE if payload.negative else 0)
+    flags |= _CLEAR if payload.clear else 0
     head = bytes([flags]) + payload.number.to_bytes(NUMBER_BYTES, "big")
     head += payload.clock_s.to_bytes(CLOCK_BYTES, "big")
     if introduce:
@@ -134,6 +139,7 @@ def unpack_first(data: bytes, *, introduce: bool) -> FirstPayload:
         clock_s=clock_s,
         application=reader.rest(),
         negative=bool(flags & _NEGATIVE),
+        clear=bool(flags & _CLEAR),
         domain=domain or None,
     )
 

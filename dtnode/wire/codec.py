@@ -57,6 +57,11 @@ class _Rooms:
             self.numbers[room_id] = len(self.ids)
             self.ids.append(room_id)
 
+    def says_version(self, room_id: str, version: str) -> None:
+        """Of rooms without a number it is said each time, so that tables stay within bounds."""
+        if room_id in self.numbers:
+            self.versions[room_id] = version
+
 
 @dataclass(slots=True)
 class _Last:
@@ -141,7 +146,7 @@ class MessageEncoder:
             elif kind is _ROOM_VERSION:
                 items.append(kind(f"{layout.name}.{name}", value, False))
                 default = self._rooms.versions.get(message.room_id)  # type: ignore[union-attr]
-                self._rooms.versions[message.room_id] = value  # type: ignore[union-attr]
+                self._rooms.says_version(message.room_id, value)  # type: ignore[union-attr]
             else:
                 items.append(kind(f"{layout.name}.{name}", value, False))
             if value != default:
@@ -223,7 +228,7 @@ class MessageDecoder:
             values[name] = decode(full_name, items[place], True)
             last_is_default = values[name] == default
             if kind is _ROOM_VERSION:
-                self._rooms.versions[str(values["room_id"])] = str(values[name])
+                self._rooms.says_version(str(values["room_id"]), str(values[name]))
         if last_is_default:
             raise DecodeError(f"{layout.name} ends with a field that should be left out")
         message = layout.make(**values)

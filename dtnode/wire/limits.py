@@ -6,9 +6,10 @@ own code a LocalProtocolError. dtnode.sync reads them to size its batches.
 
 from __future__ import annotations
 
-WIRE_VERSION = 2
-"""Of messages and of everything that both ends must read alike: tables, dictionaries. Told in the
-handshake."""
+WIRE_VERSION = 1
+"""Of messages and of all that both ends must read alike: the codec's tables, the text model's
+dictionary. Told in the handshake (dtnode.session.opening): whoever changes one of them raises it.
+"""
 
 MAX_MESSAGE_BYTES = 1 << 20
 """One encoded message. What a node must be ready to hold per peer while it is reassembled; about
