@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from dtnode.errors import LocalProtocolError
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.rooms import Rooms
-from dtnode.session.key_exchange import MAX_ATTEMPTS
 from dtnode.session.opening import MAX_NUMBER
 from dtnode.session.peer_secrets import PeerSecrets
 from dtnode.signer import Signer
@@ -174,7 +173,7 @@ class LinkContacts:
     def to_dial(self) -> Sequence[str]:
         if self._expected is not None:
             return [self._expected] if self.refusal(self._expected) is None else []
-        return self._known.who.names[:MAX_ATTEMPTS]
+        return self._known.who.names
 
     def candidates(self) -> Sequence[str]:
         if self._expected is None:

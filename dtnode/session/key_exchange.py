@@ -127,8 +127,8 @@ class Initiator:
     """The dialling end: a first message for each of up to MAX_ATTEMPTS peers, one of which answers.
 
     introduce: IK, for listeners that may not know this node; else KK. clear: frames on this link
-    are not encrypted; both ends must think so. LocalProtocolError: no peer, too many, one that is no
-    key or this node itself, or too many application bytes.
+    are not encrypted; both ends must think so. LocalProtocolError: no peer, too many, one that is
+    no key or this node itself, or too many application bytes.
     """
 
     def __init__(
