@@ -27,7 +27,7 @@ def test_what_is_measured_is_not_in_the_dictionary() -> None:
     ("mtu", "model", "talk", "alone", "batch", "handshake"),
     [
         (None, True, 110, 110, 90, 120),
-        (None, False, 121.5, 121.5, 105, 120),
+        (None, False, 120.5, 120.5, 105, 120),
         (222, True, 115, 115, 90, 180),
         (20, True, 124, 124, 96, 210),
     ],
