@@ -255,10 +255,13 @@ class Connection:
     # --- inputs
 
     async def _on_frame(self, frame: bytes) -> None:
-        self._time.runs = False
-        if self._sync is not None:
-            self._sync.heard(self._now())
-        for event in self._session.receive_frame(frame, trio.current_time()):
+        before = self._session.frames_opened
+        events = self._session.receive_frame(frame, trio.current_time())
+        if self._session.frames_opened != before:  # nobody but the peer made this frame
+            self._time.runs = False
+            if self._sync is not None:
+                self._sync.heard(self._now())
+        for event in events:
             match event:
                 case PeerAuthenticated():
                     await self._on_authenticated(event)
@@ -291,6 +294,7 @@ class Connection:
         self._sync = PeerSync(peer=peer, info=self._info)
         self._work = self._work_for(event)
         self._sync.start((), (), self._now())
+        await self._worker.run(self._work.take_handshake)
         self._active = self._registry.authenticated(self)
         logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)
         if self._active:

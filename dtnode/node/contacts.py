@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dtnode.errors import LocalProtocolError
 from dtnode.matrix.server_names import key_from_server_name
 from dtnode.rooms import Rooms
+from dtnode.session.answer_limits import AnswerLimits
 from dtnode.session.opening import MAX_NUMBER
 from dtnode.session.peer_secrets import PeerSecrets
 from dtnode.signer import Signer
@@ -68,6 +69,7 @@ class Acquaintances:
 
     def __init__(self, signer: Signer, who: WhoIsWho) -> None:
         self.secrets = PeerSecrets(signer)
+        self.answer_limits = AnswerLimits()
         self.who = who
         self._accepted = OrderedDict(who.handshakes)
         self._outdated: OrderedDict[str, int] = OrderedDict()
@@ -127,7 +129,12 @@ class Acquaintances:
         return self._accepted.get(server_name, 0)
 
     def accept(self, server_name: str, number: int) -> None:
-        _put(self._accepted, server_name, number)
+        """Of known peers none is forgotten: a first message of theirs must not count twice."""
+        self._accepted[server_name] = number
+        self._accepted.move_to_end(server_name)
+        if len(self._accepted) > MAX_REMEMBERED + len(self.who.names):
+            known = set(self.who.names)
+            del self._accepted[next(name for name in self._accepted if name not in known)]
 
 
 class LinkContacts:
@@ -169,6 +176,10 @@ class LinkContacts:
     @property
     def secrets(self) -> PeerSecrets:
         return self._known.secrets
+
+    @property
+    def answer_limits(self) -> AnswerLimits:
+        return self._known.answer_limits
 
     def to_dial(self) -> Sequence[str]:
         if self._expected is not None:

@@ -101,12 +101,15 @@ class PeerWork:
         self._proved: set[str] = set()  # rooms of this node that the peer showed to be in
         self._too_large: set[str] = set()  # events whose cards the log speaks of already
 
+    def take_handshake(self) -> None:
+        """Before anything that comes under it counts: its number never counts again."""
+        if self._handshake:
+            self._rooms.store.peers.set_handshake(self._peer, self._handshake)
+
     def contact(self) -> PeerView:
         """At the start of a contact."""
         peers = self._rooms.store.peers
         peers.contacted(self._peer, self._rooms.clock.now_ms())
-        if self._handshake:
-            peers.set_handshake(self._peer, self._handshake)
         return self.view(None)
 
     def view(self, told: frozenset[str] | None) -> PeerView:

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from dtnode.session.answer_limits import AnswerLimits
 from dtnode.session.peer_secrets import PeerSecrets
 
 
 class Contacts(Protocol):
     @property
     def secrets(self) -> PeerSecrets: ...
+
+    @property
+    def answer_limits(self) -> AnswerLimits:
+        """The node's."""
+        ...
 
     def to_dial(self) -> Sequence[str]:
         """Server names to try on this link, the likeliest first; empty: only wait."""

@@ -250,7 +250,8 @@ class Responder:
     number): takes it; the caller sends the answer only when that is on disk.
     reply(name, application): application bytes for the answer, given those of the first message.
     stranger(name): may a server that is no candidate talk to this node; without it IK is ignored.
-    stale_interval_s: between two answers to stale first messages of one name. clear: see Initiator.
+    stale_interval_s: between two answers to stale first messages of one name; stale_answers: when
+    they were given, where several Responders are one node's. clear: see Initiator.
     """
 
     def __init__(
@@ -262,6 +263,7 @@ class Responder:
         highest_accepted: Callable[[str], int],
         accept: Callable[[str, int], None],
         stale_interval_s: float,
+        stale_answers: OrderedDict[str, float] | None = None,
         reply: Callable[[str, bytes], bytes] | None = None,
         stranger: Callable[[str], bool] | None = None,
         clear: bool = False,
@@ -275,7 +277,7 @@ class Responder:
         self._stranger = stranger
         self._clear = clear
         self._stale_interval_s = stale_interval_s
-        self._stale_answers: OrderedDict[str, float] = OrderedDict()
+        self._stale_answers = OrderedDict() if stale_answers is None else stale_answers
         self._answered: OrderedDict[HandshakeMessage, tuple[Answer, int]] = OrderedDict()
         self.failed_trials = 0
 

@@ -136,6 +136,11 @@ class LinkSession:
         """Encoded messages that frames_to_send has not given out yet."""
         return 0 if self._live is None else self._live.transfer.queued_bytes
 
+    @property
+    def frames_opened(self) -> int:
+        """Of the peer's, in this session: it grows when the peer, and nobody else, is heard."""
+        return 0 if self._live is None else self._live.keys.frames_opened
+
     def start(self, now: float) -> None:
         """Begin to look for the peer; `now` here and below is monotonic time in seconds.
 
@@ -283,7 +288,7 @@ class LinkSession:
             established.send_key,
             established.receive_key,
             initiator=established.initiator,
-            odd=bool(established.number & 1),
+            odd=bool(established.exporter[0] & 1),
         )
         new = _Live(established=established, keys=keys, transfer=transfer)
         older = self._unconfirmed

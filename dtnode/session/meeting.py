@@ -69,11 +69,6 @@ PATIENCE_INTERVALS: Final = 4
 STALE_INTERVAL_S: Final = 10.0
 """Between answers to handshake numbers that were taken before: replays cost this little."""
 
-TRIALS_BURST: Final = 40
-TRIALS_PER_S: Final = 2.0
-"""First messages tried that nobody known made, before more are dropped unread. Each costs up to
-1,024 candidates of 28 us; a dialler that isn't sure whom it meets sends eight at once."""
-
 _FIRST_KINDS: Final = (HandshakeKind.KK_FIRST, HandshakeKind.IK_FIRST)
 _SECOND_KINDS: Final = (HandshakeKind.KK_SECOND, HandshakeKind.IK_SECOND)
 _SECOND_BYTES: Final = 53  # of the usual answer
@@ -138,6 +133,7 @@ class Meeting:
                 highest_accepted=contacts.highest_accepted,
                 accept=contacts.accept,
                 stale_interval_s=STALE_INTERVAL_S,
+                stale_answers=contacts.answer_limits.stale_answers,
                 stranger=contacts.welcome,
                 clear=info.cipher is CipherPolicy.CLEAR,
             )
@@ -155,8 +151,6 @@ class Meeting:
         self._left_to_say = 0
         self._prompt_dials = 0
         self._interval_s = self._least_interval_s()
-        self._trials = float(TRIALS_BURST)
-        self._trials_at = 0.0
 
     @property
     def failed(self) -> int:
@@ -281,7 +275,8 @@ class Meeting:
         return result
 
     def _answer(self, message: HandshakeMessage, now: float) -> Established | None:
-        if self._responder is None or not self._may_try(now):
+        limits = self._contacts.answer_limits
+        if self._responder is None or not limits.may_try(now):
             return None
         before = self._responder.failed_trials
         try:
@@ -289,7 +284,8 @@ class Meeting:
                 message, now=now, now_ms=self._wall_ms(), dialling=self._attempts
             )
         finally:
-            self._trials -= self._responder.failed_trials - before
+            if self._responder.failed_trials > before:
+                limits.tried_in_vain(min(len(self._contacts.candidates()), MAX_CANDIDATES))
         if answer is None or not self._contacts.welcome(answer.peer):
             return None
         self._say(answer.message)
@@ -299,12 +295,6 @@ class Meeting:
             self._again_at = now + PATIENCE_INTERVALS * self._interval_s
             self._grow_interval()
         return answer.established
-
-    def _may_try(self, now: float) -> bool:
-        gained = (now - self._trials_at) * TRIALS_PER_S
-        self._trials = min(self._trials + gained, float(TRIALS_BURST))
-        self._trials_at = now
-        return self._trials >= 1
 
     def _say_again(self, now: float) -> None:
         if self._attempts.pending:

@@ -177,11 +177,8 @@ class FrameOpener:
         self._max_jump = MAX_JUMP_EPOCHS * epoch_frames
         self._highest = -1
         self._opened = 0  # bit n: _highest - n
+        self.frames_opened = 0
         self.forgeries = 0
-
-    @property
-    def has_opened(self) -> bool:
-        return self._highest >= 0
 
     @property
     def worn_out(self) -> bool:
@@ -215,6 +212,7 @@ class FrameOpener:
         self._epochs.erase()
 
     def _note(self, counter: int, behind: int) -> None:
+        self.frames_opened += 1
         if behind >= 0:
             self._opened |= 1 << behind
             return
@@ -237,7 +235,11 @@ class SessionKeys(TransferKeys):
     @property
     def have_opened(self) -> bool:
         """Whether anything of the peer's was opened: it has the keys too."""
-        return self.data_opener.has_opened or self.ack_opener.has_opened
+        return self.frames_opened > 0
+
+    @property
+    def frames_opened(self) -> int:
+        return self.data_opener.frames_opened + self.ack_opener.frames_opened
 
     @property
     def worn_out(self) -> bool:

@@ -21,6 +21,7 @@ from dtnode.session import (
     SessionEvent,
     SessionState,
 )
+from dtnode.session.answer_limits import AnswerLimits
 from dtnode.session.opening import next_number
 from dtnode.session.peer_secrets import PeerSecrets
 from dtnode.session.transfer import FrameKind, kind_of
@@ -53,6 +54,7 @@ class Book:
     ) -> None:
         self.name = signer.server_name
         self.secrets = PeerSecrets(signer)
+        self.answer_limits = AnswerLimits()
         self.knows = [peer.server_name for peer in knows]
         self.blocked: set[str] = set()
         self.anyone = anyone
@@ -68,6 +70,7 @@ class Book:
         twin = Book.__new__(Book)
         twin.__dict__.update(self.__dict__)
         twin.used, twin.taken = dict(self.used), dict(self.taken)
+        twin.answer_limits = AnswerLimits()
         return twin
 
     def to_dial(self) -> Sequence[str]:
