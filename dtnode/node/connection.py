@@ -294,9 +294,9 @@ class Connection:
         self._sync = PeerSync(peer=peer, info=self._info)
         self._work = self._work_for(event)
         self._sync.start((), (), self._now())
-        await self._worker.run(self._work.take_handshake)
         self._active = self._registry.authenticated(self)
         logger.info("link %s: %s is here (%r)", self.link_id, peer, self._link)
+        await self._worker.run(self._work.take_handshake)
         if self._active:
             await self._begin_contact()
 

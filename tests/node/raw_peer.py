@@ -5,6 +5,7 @@ It says what no honest node says, and keeps all it hears, as messages and as byt
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from dtnode.link import Link
 from dtnode.link_info import LinkInfo
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.node.connection import Connection
-from dtnode.node.contacts import Acquaintances, LinkContacts, WhoIsWho
+from dtnode.node.contacts import NUMBERS_AT_ONCE, Acquaintances, LinkContacts, WhoIsWho
 from dtnode.rooms.known_events import RoomEvents
 from dtnode.session import (
     LinkSession,
@@ -45,6 +46,9 @@ M = TypeVar("M")
 MTU_BYTES = 60_000
 
 
+_first_numbers = itertools.count(START_MS, NUMBERS_AT_ONCE)
+
+
 def strangers(signer: Ed25519Signer, *met: str) -> Acquaintances:
     """Of somebody who knows nobody: it dials whom it is told to, and introduces itself unless they
     have `met`."""
@@ -52,7 +56,7 @@ def strangers(signer: Ed25519Signer, *met: str) -> Acquaintances:
         names=(), keys=frozenset(), blocked=frozenset(), met=frozenset(met), handshakes={}
     )
     found = Acquaintances(signer, nobody)
-    found.reserved(START_MS)
+    found.reserved(next(_first_numbers))
     return found
 
 
