@@ -214,7 +214,7 @@ def batches() -> Check:
     def check(data: bytes) -> None:
         if not data:
             return
-        version = ("3", "11", "12")[data[0] % 3]
+        version = ("3", "11", "12")[(data[0] & 0x7F) % 3]
         end = End(known[version] if data[0] & 0x80 else ())
         room_id = rooms[version].create.room_id
         for piece in pieces_of(data[1:]):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from dtnode.errors import DecodeError, LimitError, PduError, RemoteProtocolError
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS, V12, RoomVersion
-from dtnode.matrix.server_names import key_from_server_name
 from dtnode.matrix.signing import check_content_hash, verify_pdu
+from dtnode.rooms.rooms import key_of_name
 from dtnode.testing.rooms_builder import RoomBuilder
 from dtnode.wire import limits
 from dtnode.wire.pdus import BatchDecoder, BatchEncoder, Form, NothingKnown, Unreadable, codes
@@ -28,7 +28,7 @@ def accepted(data: bytes, version: RoomVersion) -> Pdu | None:
     """As the receive pipeline takes it up to check 3, whole; None: it doesn't."""
     try:
         pdu = read_pdu(data, version)
-        verify_pdu(pdu, lambda server, _key_id: key_from_server_name(server))
+        verify_pdu(pdu, key_of_name)
         return pdu if check_content_hash(pdu) is pdu else None
     except PduError:
         return None
