@@ -15,7 +15,7 @@ import trio
 
 from dtnode.errors import RemoteProtocolError
 from dtnode.link_info import Duplex, LinkInfo
-from dtnode.matrix.pdu import Pdu
+from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS
 from dtnode.session import SessionState
 from dtnode.session.transfer import (
@@ -208,8 +208,9 @@ def batches() -> Check:
     known = {version: list(room.pdus.values()) for version, room in rooms.items()}
     for room in rooms.values():
         samples(room)
-    originals = {pdu.canonical() for room in rooms.values() for pdu in room.pdus.values()}
-    originals |= conversation().events
+    # By id: a signature has several spellings in base64, and as JSON each of them may be sent.
+    originals = {event_id for room in rooms.values() for event_id in room.pdus}
+    originals |= {read_pdu(data, ROOM_VERSIONS["12"]).event_id for data in conversation().events}
 
     def check(data: bytes) -> None:
         if not data:
@@ -224,7 +225,7 @@ def batches() -> Check:
                 return
             for event in read:
                 pdu = accepted(event, ROOM_VERSIONS[version]) if isinstance(event, bytes) else None
-                assert pdu is None or pdu.canonical() in originals, "forged"
+                assert pdu is None or pdu.event_id in originals, "forged"
 
     return check
 
