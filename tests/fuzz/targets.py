@@ -208,8 +208,9 @@ def batches() -> Check:
     known = {version: list(room.pdus.values()) for version, room in rooms.items()}
     for room in rooms.values():
         samples(room)
-    # By id: a signature has several spellings in base64, and as JSON each of them may be sent.
-    originals = {event_id for room in rooms.values() for event_id in room.pdus}
+    # By hash: a signature has several spellings in base64, and as JSON each of them may be sent;
+    # an event of one version may be a valid one of another.
+    originals = {_spelt(event_id) for room in rooms.values() for event_id in room.pdus}
     originals |= {read_pdu(data, ROOM_VERSIONS["12"]).event_id for data in conversation().events}
 
     def check(data: bytes) -> None:
@@ -225,9 +226,14 @@ def batches() -> Check:
                 return
             for event in read:
                 pdu = accepted(event, ROOM_VERSIONS[version]) if isinstance(event, bytes) else None
-                assert pdu is None or pdu.event_id in originals, "forged"
+                assert pdu is None or _spelt(pdu.event_id) in originals, "forged"
 
     return check
+
+
+def _spelt(event_id: str) -> str:
+    """Room version 3 has another base64 alphabet."""
+    return event_id.replace("+", "-").replace("/", "_")
 
 
 def batch_seeds() -> list[bytes]:
