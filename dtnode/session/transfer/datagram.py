@@ -12,7 +12,7 @@ burst nothing is sent. Full duplex: a sliding window; a frame is lost when later
 What only acknowledges (sending.py: unhurried) asks for no acknowledgement by itself, nor does its
 sender wait for an answer. Acknowledged it is with the next frame that goes there, or after minutes;
 repeated when the peer repeats what it acknowledged, when a later frame shows a gap, or after more
-minutes. Else a message of a conversation would have two acknowledgements, one of the other.
+minutes; then without the poll bit, and acknowledged as any frame. Else a message of a conversation would have two acknowledgements, one of the other.
 
 In silence one frame is repeated at growing intervals, up to minutes, for ever: windows, parts of
 units and of messages stay as they are, and the first frame that gets through goes on from there.
@@ -219,8 +219,8 @@ class DatagramTransfer:
         messages: list[bytes] = []
         for unit in units:
             messages += self._unpack(unit, now)
-        if len(units) == len(messages) == 1 and is_unhurried_unit(units[0].flags, messages[0]):
-            if self._put_off_ack(now):
+        if is_poll and len(units) == len(messages) == 1:
+            if is_unhurried_unit(units[0].flags, messages[0]) and self._put_off_ack(now):
                 return messages
         elif arrival is Arrival.REPEATED and self._round_trip.is_unhurried:
             # What told the peer that this had come was lost.
@@ -418,6 +418,8 @@ class DatagramTransfer:
         self._unacked_arrivals = 0
 
     def _put(self, packet: Packet, *, poll: bool) -> None:
+        # An unhurried frame that is repeated is awaited: the poll bit, cleared, tells.
+        poll = poll and not (packet.unhurried and packet.was_sent)
         self._sending.mark_sent(packet)
         self._outbox.append((polled(packet.frame) if poll else packet.frame, packet))
 

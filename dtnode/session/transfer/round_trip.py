@@ -84,7 +84,9 @@ class RoundTrip:
             if self.is_silent:
                 self._probe_turn = packet.turn
         if self.overdue_at is None or self._timing.half_duplex or self.is_silent:
-            self.overdue_at = self._free_at + self._wait_s(self._burst_frames)
+            # Without the poll bit the peer listens for more, as if a last frame had been lost.
+            frames = self._burst_frames + int(packet.unhurried)
+            self.overdue_at = self._free_at + self._wait_s(frames)
 
     def _may_wait(self, packet: Packet) -> bool:
         is_first = packet.unhurried and packet.turn == packet.first_turn

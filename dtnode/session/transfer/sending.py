@@ -50,6 +50,10 @@ class Packet:
     acked: bool = False
     unhurried: bool = False
 
+    @property
+    def was_sent(self) -> bool:
+        return self.first_turn != _NEVER
+
 
 _UNHURRIED_FLAGS: Final = WHOLE_UNIT | Flag.LONE | Flag.ACK
 
@@ -166,7 +170,7 @@ class SendWindow:
 
     def mark_sent(self, packet: Packet) -> None:
         packet.turn = self._turn
-        if packet.first_turn == _NEVER:
+        if not packet.was_sent:
             packet.first_turn = self._turn
         self._turn += 1
 
