@@ -12,7 +12,8 @@ burst nothing is sent. Full duplex: a sliding window; a frame is lost when later
 What only acknowledges (sending.py: unhurried) asks for no acknowledgement by itself, nor does its
 sender wait for an answer. Acknowledged it is with the next frame that goes there, or after minutes;
 repeated when the peer repeats what it acknowledged, when a later frame shows a gap, or after more
-minutes; then without the poll bit, and acknowledged as any frame. Else a message of a conversation would have two acknowledgements, one of the other.
+minutes; then without the poll bit, and acknowledged as any frame. Else a message of a conversation
+would have two acknowledgements, one of the other.
 
 In silence one frame is repeated at growing intervals, up to minutes, for ever: windows, parts of
 units and of messages stay as they are, and the first frame that gets through goes on from there.
