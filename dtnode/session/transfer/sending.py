@@ -210,6 +210,10 @@ class SendWindow:
         """On links that may reorder a little: what was sent well before what arrived is lost."""
         newest = max((packet.turn for packet in news), default=0)
         self._lost_below = max(self._lost_below, newest - REORDERED_FRAMES + 1)
+        for packet in self._packets.values():
+            # An unhurried one ended a transmission: what came later was sent well after it.
+            if packet.unhurried and not packet.acked and packet.turn < newest:
+                self._lost_below = max(self._lost_below, packet.turn + 1)
 
     def lose_all(self, before: int | None = None) -> None:
         """All that was handed out (before turn `before`) and is unacknowledged is lost."""
