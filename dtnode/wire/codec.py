@@ -279,8 +279,17 @@ _SHORT_ROOM_NUMBERS: Final = 256
 """Types of the short forms; that of an event in another room than the one before has the room's
 number in one byte."""
 
+_CARD_ACK: Final = 8
+_PONG: Final = bytes((9,))
+
 COMMONEST_MESSAGE: Final = bytes((_NEXT_ACK,))
 """Every other message of a conversation: a transfer may have a form without any byte for it."""
+
+
+def is_unhurried(data: bytes) -> bool:
+    """Whether an encoded message ends what was asked for, so that its sender waits for nothing: the
+    acknowledgement of the next batch or of a card, the answer to a ping."""
+    return data in (COMMONEST_MESSAGE, _PONG) or data[0] == _CARD_ACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +375,7 @@ _LAYOUTS: Final = (
         room_version=_ROOM_VERSION,
     ),
     _layout(7, CardRequest, room_id=_ROOM),
-    _layout(8, CardAck, room_id=_ROOM, event_id=_ID),
+    _layout(_CARD_ACK, CardAck, room_id=_ROOM, event_id=_ID),
     _layout(9, Ping, reply=(fields.flag, False)),
     _layout(10, Bye, reason=(_REASON, "")),
     _layout(

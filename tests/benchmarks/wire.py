@@ -91,8 +91,9 @@ def live_tables(
         ],
         note=f"Everything on the link, both ways, of {len(LINES)} messages: event, message, tag,"
         " headers, a stream's lengths, acknowledgements. Conversation: two people in turn, 5 s"
-        " apart on average; alone: nothing else for 20 to 40 s, so that each acknowledgement goes"
-        " by itself. Goodput: messages' bytes (events, and what acknowledges them) in the link's."
+        " apart on average; alone: from one person, 20 to 40 s apart. What acknowledges is itself"
+        " acknowledged with the next message; where none comes for two minutes, by 10 B more."
+        " Goodput: messages' bytes (events, and what acknowledges them) in the link's."
         f" Targets: {MESSAGE_BYTES} B with the model, {MESSAGE_BYTES_PLAIN} B without. Floor:"
         f" {_floor(TextModel()):.0f} B and {_floor(None):.0f} B.",
     )

@@ -21,6 +21,7 @@ from dtnode.link_info import Duplex, LinkInfo
 from dtnode.matrix.pdu import Pdu
 from dtnode.node.connection import Connection
 from dtnode.session.transfer import FrameKind, kind_of
+from dtnode.session.transfer.timing import UNHURRIED_S
 from dtnode.testing import memory_link_pair
 from dtnode.testing.rooms_builder import RoomBuilder, signer_for
 from dtnode.wire.packed import LinkMessage
@@ -39,8 +40,13 @@ FAST_BPS = 50_000
 """No text model."""
 
 TALK_GAP_S = 5.0
+ALONE_S = 20.0
+
 QUIET_S = 20.0
-"""Nothing is owed any longer than that on these links; a stream's keepalives come once a minute."""
+"""Nothing is owed any longer than that on a stream; its keepalives come once a minute."""
+
+DATAGRAM_QUIET_S = UNHURRIED_S + 20.0
+"""On the others the last acknowledgement may be owed for minutes."""
 
 
 def link_of(mtu: int | None, *, model: bool) -> LinkInfo:
@@ -123,7 +129,7 @@ class Contact:
         before = -1
         while self.bytes_both_ways != before:
             before = self.bytes_both_ways
-            await trio.sleep(QUIET_S)
+            await trio.sleep(QUIET_S if self.ends[0].info.reliable else DATAGRAM_QUIET_S)
 
     async def say(self, name: str, line: str) -> None:
         await self.world.send(name, self.room_id, line)
@@ -235,7 +241,8 @@ async def _alone(link: Contact, lines: Sequence[str], rng: random.Random) -> tup
     before, before_inside = link.bytes_both_ways, link.message_bytes
     for line in lines:
         await link.say("alice", line)
-        await trio.sleep(QUIET_S * (1 + rng.random()))
+        await trio.sleep(ALONE_S * (1 + rng.random()))
+    await link.quiet()
     spent = link.bytes_both_ways - before
     return spent / len(lines), (link.message_bytes - before_inside) / spent
 

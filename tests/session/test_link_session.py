@@ -290,6 +290,23 @@ def test_whether_all_that_was_said_is_through() -> None:
     assert pair.is_clear(0)
 
 
+def test_an_acknowledgement_is_not_awaited() -> None:
+    pair = Pair(FULL_RADIO).meet()
+    batch = message(0)
+    assert isinstance(batch, PackedEvents)
+    pair.send(0, batch)
+    for frame in pair.ends[0].frames_to_send(pair.now):
+        pair.inject(1, frame)
+    pair.send(1, Ack(batch=batch.batch))
+    assert not pair.is_clear(1)
+    (frame,) = pair.ends[1].frames_to_send(pair.now)
+    assert len(frame) == 13
+    assert pair.is_clear(1), "minutes may pass until its acknowledgement"
+    pair.inject(0, frame)
+    assert pair.is_clear(0)
+    assert not pair.ends[0].frames_to_send(pair.now + 60)
+
+
 def test_on_a_connection_all_is_through_that_was_given_out() -> None:
     pair = Pair(TCP).meet()
     pair.send(0, message(1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dtnode.errors import DecodeError, LimitError, LocalProtocolError, RemoteProtocolError
 from dtnode.matrix.server_names import server_name_from_key
 from dtnode.wire import limits
-from dtnode.wire.codec import MessageDecoder, MessageEncoder
+from dtnode.wire.codec import MessageDecoder, MessageEncoder, is_unhurried
 from dtnode.wire.messages import (
     Ack,
     Bye,
@@ -454,3 +454,23 @@ def test_the_largest_messages_fit() -> None:
 def test_a_message_that_is_too_large_is_the_senders_mistake() -> None:
     with pytest.raises(LocalProtocolError, match="send fewer events"):
         encode_message(dataclasses.replace(EVENTS, data=bytes(limits.MAX_MESSAGE_BYTES)))
+
+
+def test_what_nobody_waits_for() -> None:
+    room_id, event_id = "!r", "$a"
+    encoder = MessageEncoder()
+    ends: list[LinkMessage] = [
+        Ack(batch=0),
+        Ack(batch=1),
+        Ping(reply=False),
+        CardAck(room_id=room_id, event_id=event_id),
+    ]
+    asks: list[LinkMessage] = [
+        Ack(batch=2, unread=(0,)),
+        Ack(batch=3, refused=(event_id,)),
+        Ping(reply=True),
+        Bye(reason=""),
+        PackedEvents(batch=0, room_id=room_id, room_version="11", data=b"data"),
+        PackedEvents(batch=1, room_id=room_id, room_version="11", data=b"data"),
+    ]
+    assert [is_unhurried(encoder.encode(one)) for one in (*ends, *asks)] == [True] * 4 + [False] * 6

@@ -9,6 +9,12 @@ to you"; then this end listens until the answer, or until the answer is overdue.
 what of the burst is missing; that goes first in the next one. While the peer is in the middle of a
 burst nothing is sent. Full duplex: a sliding window; a frame is lost when later ones arrived.
 
+What only acknowledges (sending.py: unhurried) asks for no acknowledgement by itself, nor does its
+sender wait for an answer. Acknowledged it is with the next frame that goes there, or after minutes;
+repeated when the peer repeats what it acknowledged, when a later frame shows a gap, or after more
+minutes; then without the poll bit, and acknowledged as any frame. Else a message of a conversation
+would have two acknowledgements, one of the other.
+
 In silence one frame is repeated at growing intervals, up to minutes, for ever: windows, parts of
 units and of messages stay as they are, and the first frame that gets through goes on from there.
 """
@@ -45,8 +51,8 @@ from dtnode.session.transfer.packing import MessageUnpacker
 from dtnode.session.transfer.receiving import Arrival, ReceiveWindow, Unit
 from dtnode.session.transfer.round_trip import RoundTrip
 from dtnode.session.transfer.seals import TransferKeys
-from dtnode.session.transfer.sending import Packet, SendWindow
-from dtnode.session.transfer.timing import Timing
+from dtnode.session.transfer.sending import Packet, SendWindow, is_unhurried_unit
+from dtnode.session.transfer.timing import UNHURRIED_ACK_S, Timing
 
 _SIDE: Final = Flag.SESSION | Flag.RESPONDER
 
@@ -101,6 +107,7 @@ class DatagramTransfer:
         self._outbox: deque[tuple[bytes, Packet | None]] = deque()
         self._told: tuple[Ack, list[bytes]] | None = None
         self._ack_at: float | None = None
+        self._ack_is_unhurried = False  # all it would acknowledge: it may ride, nothing else
         self._unacked_arrivals = 0
         self._quiet_until = 0.0
         self._dropped = 0
@@ -112,7 +119,7 @@ class DatagramTransfer:
 
     @property
     def unacknowledged_bytes(self) -> int:
-        """Frames made and not acknowledged."""
+        """Frames made and not acknowledged, but for those that only acknowledge."""
         return self._sending.in_flight_bytes
 
     @property
@@ -174,6 +181,8 @@ class DatagramTransfer:
             self._round_trip.on_sent(frame, packet, now, begins=not given)
             given += len(frame)
             frames.append(frame)
+        if frames and not self._outbox and self._round_trip.is_unhurried:
+            self._yield_turn(now)
         return frames
 
     def farewell(self, _message: bytes, /) -> list[bytes]:
@@ -185,10 +194,11 @@ class DatagramTransfer:
         if self._outbox:
             return 0.0
         overdue_at = self._round_trip.overdue_at
-        if self._timing.half_duplex and overdue_at is not None:
+        if self._awaits_answer and overdue_at is not None:
             return max(overdue_at, self._quiet_until)
         times = [at for at in (self._ack_at, overdue_at) if at is not None]
-        if overdue_at is None and self._sending.has_work:
+        may_send = overdue_at is None or self._round_trip.is_unhurried
+        if may_send and self._sending.has_work:
             times.append(0.0)
         if not times:
             return None
@@ -207,10 +217,16 @@ class DatagramTransfer:
             return []
         is_poll = bool(frame[0] & Flag.POLL)
         self._listen(now, until_more=not is_poll)
-        self._plan_ack(now, is_poll=is_poll, is_news=arrival is Arrival.NEW)
         messages: list[bytes] = []
         for unit in units:
             messages += self._unpack(unit, now)
+        if is_poll and len(units) == len(messages) == 1:
+            if is_unhurried_unit(units[0].flags, messages[0]) and self._put_off_ack(now):
+                return messages
+        elif arrival is Arrival.REPEATED and self._round_trip.is_unhurried:
+            # What told the peer that this had come was lost.
+            self._sending.lose_all()
+        self._plan_ack(now, is_poll=is_poll, is_news=arrival is Arrival.NEW)
         return messages
 
     def _unpack(self, unit: Unit, now: float) -> list[bytes]:
@@ -274,6 +290,7 @@ class DatagramTransfer:
 
     def _plan_ack(self, now: float, *, is_poll: bool, is_news: bool) -> None:
         timing = self._timing
+        self._ack_is_unhurried = False
         self._unacked_arrivals += 1
         if timing.half_duplex:
             # Put off while the peer talks: next_wake_at() and _plan() heed _quiet_until as well.
@@ -286,26 +303,52 @@ class DatagramTransfer:
             due = now + (timing.grace_s if soon else timing.ack_delay_s)
         self._ack_at = due if self._ack_at is None else min(self._ack_at, due)
 
+    def _put_off_ack(self, now: float) -> bool:
+        """Whether the unhurried unit that came needs no acknowledgement for now: nothing else that
+        came does, and the peer's window is far from full."""
+        is_first = self._ack_at is None
+        if not (is_first or self._ack_is_unhurried) or self._receiving.has_gap:
+            return False
+        if ACK_WINDOW_SHARE * (self._unacked_arrivals + 1) >= self._timing.window_frames:
+            return False
+        self._unacked_arrivals += 1
+        if is_first:
+            self._ack_at = now + UNHURRIED_ACK_S
+            self._ack_is_unhurried = True
+        return True
+
     # Sending
 
     def _plan(self, now: float) -> None:
         """Fill the outbox with what is to be sent now."""
         if self._timing.half_duplex and now < self._quiet_until:
             return
+        if self._ack_at is not None and now >= self._ack_at:
+            self._ack_is_unhurried = False
         overdue_at = self._round_trip.overdue_at
         if overdue_at is not None and now >= overdue_at:
             self._plan_probe()
-        elif self._timing.half_duplex and overdue_at is not None:
+        elif self._awaits_answer:
             return
         elif not self._round_trip.is_silent:
             self._plan_burst(now)
         elif self._ack_at is not None and now >= self._ack_at:
             self._plan_ack_alone(now)
 
+    @property
+    def _awaits_answer(self) -> bool:
+        """Half duplex: it is the peer's turn until then."""
+        waits = self._round_trip.overdue_at is not None and not self._round_trip.is_unhurried
+        return self._timing.half_duplex and waits
+
     def _plan_ack_alone(self, now: float) -> None:
         self._plan_ack_frames(alone=True)
+        self._yield_turn(now)
+
+    def _yield_turn(self, now: float) -> None:
+        """After acknowledgements alone it is the peer's turn: it may have more, and what it begins
+        isn't heard yet."""
         if self._timing.half_duplex:
-            # It is the peer's turn now: it may have more, and what it begins isn't heard yet.
             self._quiet_until = now + self._timing.courtesy_s
 
     def _plan_probe(self) -> None:
@@ -313,7 +356,7 @@ class DatagramTransfer:
         if packet is None:
             self._round_trip.stop()
             return
-        if self._ack_at is not None:
+        if self._ack_at is not None and not self._ack_is_unhurried:
             self._plan_ack_frames(alone=False)
         self._round_trip.on_probe()
         self._put(packet, poll=True)
@@ -325,7 +368,8 @@ class DatagramTransfer:
             if ack_first:
                 self._plan_ack_alone(now)
             return
-        if self._ack_at is not None and not told and (ack_first or self._timing.half_duplex):
+        asked = self._timing.half_duplex and not self._ack_is_unhurried
+        if self._ack_at is not None and not told and (ack_first or asked):
             self._plan_ack_frames(alone=False)
         drained = not self.queued_bytes or not self._sending.can_make()
         for packet in packets[:-1]:
@@ -371,9 +415,12 @@ class DatagramTransfer:
 
     def _ack_told(self) -> None:
         self._ack_at = None
+        self._ack_is_unhurried = False
         self._unacked_arrivals = 0
 
     def _put(self, packet: Packet, *, poll: bool) -> None:
+        # An unhurried frame that is repeated is awaited: the poll bit, cleared, tells.
+        poll = poll and not (packet.unhurried and packet.was_sent)
         self._sending.mark_sent(packet)
         self._outbox.append((polled(packet.frame) if poll else packet.frame, packet))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from dtnode.session.transfer.sending import Packet
-from dtnode.session.transfer.timing import Timing
+from dtnode.session.transfer.timing import UNHURRIED_S, Timing
 
 EVEN_PROBES: Final = 3
 """Probes at even intervals before these grow. A probe and its answer pass together with 64% at 20%
@@ -37,6 +37,7 @@ class RoundTrip:
         self._probe_turn: int | None = None
         self._sent_at: dict[int, float] = {}
         self.overdue_at: float | None = None
+        self.is_unhurried = False  # all that is unacknowledged: the timer is a long one
 
     @property
     def is_silent(self) -> bool:
@@ -68,6 +69,14 @@ class RoundTrip:
         self._free_at = max(self._free_at, now) + self._timing.airtime_s(len(frame))
         if packet is None:
             return
+        if self._may_wait(packet):
+            if self.overdue_at is None:
+                self.overdue_at = self._free_at + UNHURRIED_S + self._wait_s(1)
+                self.is_unhurried = True
+            return
+        if self.is_unhurried:
+            self.is_unhurried = False
+            self.overdue_at = None
         if packet.turn == packet.first_turn:
             self._sent_at[packet.number] = self._free_at
         else:
@@ -75,10 +84,17 @@ class RoundTrip:
             if self.is_silent:
                 self._probe_turn = packet.turn
         if self.overdue_at is None or self._timing.half_duplex or self.is_silent:
-            self.overdue_at = self._free_at + self._wait_s(self._burst_frames)
+            # Without the poll bit the peer listens for more, as if a last frame had been lost.
+            frames = self._burst_frames + int(packet.unhurried)
+            self.overdue_at = self._free_at + self._wait_s(frames)
+
+    def _may_wait(self, packet: Packet) -> bool:
+        is_first = packet.unhurried and packet.turn == packet.first_turn
+        return is_first and (self.overdue_at is None or self.is_unhurried)
 
     def on_probe(self) -> None:
         """The answer is overdue."""
+        self.is_unhurried = False
         self._timeouts += 1
         self._probing = True
 
@@ -103,14 +119,15 @@ class RoundTrip:
         answered, self._probe_turn = self._probe_turn, None
         if self._timing.half_duplex:
             self.overdue_at = None
-        elif moves:
+            self.is_unhurried = False
+        elif moves and not self.is_unhurried:
             self.overdue_at = max(now, self._free_at) + self._wait_s(1)
         return answered
 
     def put_off(self, until: float) -> None:
         """Half duplex: the peer is heard, so this end's turn comes when it is done, whether that
         was the answer or not."""
-        if self.overdue_at is not None:
+        if self.overdue_at is not None and not self.is_unhurried:
             self.overdue_at = until
 
     def hurry(self, now: float) -> None:
@@ -121,6 +138,7 @@ class RoundTrip:
     def stop(self) -> None:
         """Nothing is unacknowledged."""
         self.overdue_at = None
+        self.is_unhurried = False
         self._timeouts = 0
         self._probing = False
         self._probe_turn = None

@@ -2,6 +2,10 @@
 
 It knows what is in flight and what is missing; not when to send (datagram.py, timing.py), nor what
 a frame looks like on the air (frames.py). A frame is made once and repeated as the same bytes.
+
+A unit is **unhurried** if it is one frame with an acknowledgement inside and one message that
+nobody has to answer (is_unhurried_unit; both ends see it). Acknowledging it can wait: if it is lost
+the peer, who lacks what was inside, will repeat something, and that shows.
 """
 
 from __future__ import annotations
@@ -16,12 +20,14 @@ from dtnode.session.transfer.frames import (
     DATA_HEADER_BYTES,
     MAX_UNIT_FRAMES,
     SEAL_FIRST_MTU_BYTES,
+    WHOLE_UNIT,
     Flag,
     add_crc,
     unit_header,
 )
 from dtnode.session.transfer.packing import MessagePacker
 from dtnode.session.transfer.seals import SEAL_BYTES, Sealer
+from dtnode.wire.codec import is_unhurried
 
 REORDERED_FRAMES: Final = 3
 """A frame is taken for lost when one sent this many later has arrived (as TCP does, RFC 5681)."""
@@ -42,6 +48,19 @@ class Packet:
     turn: int = _NEVER
     first_turn: int = _NEVER
     acked: bool = False
+    unhurried: bool = False
+
+    @property
+    def was_sent(self) -> bool:
+        return self.first_turn != _NEVER
+
+
+_UNHURRIED_FLAGS: Final = WHOLE_UNIT | Flag.LONE | Flag.ACK
+
+
+def is_unhurried_unit(flags: Flag, message: bytes) -> bool:
+    """flags: of the unit's last frame; message: its plaintext without the acknowledgement."""
+    return flags & _UNHURRIED_FLAGS == _UNHURRIED_FLAGS and is_unhurried(message)
 
 
 class SendWindow:
@@ -90,7 +109,12 @@ class SendWindow:
 
     @property
     def in_flight_bytes(self) -> int:
-        return sum(len(packet.frame) for packet in self._packets.values() if not packet.acked)
+        """Of frames that are awaited: not of unhurried ones."""
+        return sum(
+            len(packet.frame)
+            for packet in self._packets.values()
+            if not (packet.acked or packet.unhurried)
+        )
 
     @property
     def has_unacknowledged(self) -> bool:
@@ -140,11 +164,13 @@ class SendWindow:
         flags |= Flag.LONE if lone else Flag(0)
         flags |= Flag(0) if ack is None else Flag.ACK
         sealed = self._sealer.seal(self._next, unit_header(flags, self._next), prefix + piece)
-        return self._cut(flags, sealed)
+        packets = self._cut(flags, sealed)
+        packets[-1].unhurried = is_unhurried_unit(Flag(packets[-1].frame[0]), piece)
+        return packets
 
     def mark_sent(self, packet: Packet) -> None:
         packet.turn = self._turn
-        if packet.first_turn == _NEVER:
+        if not packet.was_sent:
             packet.first_turn = self._turn
         self._turn += 1
 
@@ -184,6 +210,10 @@ class SendWindow:
         """On links that may reorder a little: what was sent well before what arrived is lost."""
         newest = max((packet.turn for packet in news), default=0)
         self._lost_below = max(self._lost_below, newest - REORDERED_FRAMES + 1)
+        for packet in self._packets.values():
+            # An unhurried one ended a transmission: what came later was sent well after it.
+            if packet.unhurried and not packet.acked and packet.turn < newest:
+                self._lost_below = max(self._lost_below, packet.turn + 1)
 
     def lose_all(self, before: int | None = None) -> None:
         """All that was handed out (before turn `before`) and is unacknowledged is lost."""

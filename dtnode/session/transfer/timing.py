@@ -44,6 +44,14 @@ found again within 5 minutes by itself (at once by resume())."""
 PROBE_AIRTIME_SHARE: Final = 100
 """On very slow links longer: probes stay at 1% of the air, the strictest European duty cycle."""
 
+UNHURRIED_ACK_S: Final = 120.0
+"""What only acknowledges is acknowledged by itself no sooner: in a conversation something else goes
+that way before, and the acknowledgement with it."""
+
+UNHURRIED_S: Final = 180.0
+"""Until then its sender waits, and the time for an answer besides: longer, by several turns of the
+peer's, than an acknowledgement of it may be put off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:

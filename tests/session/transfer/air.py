@@ -123,6 +123,9 @@ class Air:
     def send(self, end: int, message: bytes) -> None:
         self.ends[end].send(message)
 
+    def heard(self, end: int, message: bytes) -> None:
+        """What `end` does at once when a message comes: nothing here."""
+
     def run(self, until: float = 1e7, *, max_events: int = 400_000) -> Air:
         """Until `until`, or until both ends are idle and the air is empty."""
         for _ in range(max_events):
@@ -141,6 +144,8 @@ class Air:
                 messages = self.ends[end].receive_frame(frame, self.now)
                 self.received[end] += messages
                 self.received_at[end] += [self.now] * len(messages)
+                for message in messages:
+                    self.heard(end, message)
         raise AssertionError(f"no end in sight after {max_events} steps, at {self.now:.0f} s")
 
     def _transmit(self, end: int) -> None:
