@@ -23,6 +23,7 @@ from dtnode.rooms import Rooms
 from dtnode.session.transfer import BroadcastAssembler, broadcast_frames
 from dtnode.signer import Entropy
 from dtnode.wire.codec import MessageDecoder, MessageEncoder
+from dtnode.wire.effort import MAX_BROADCAST_SYMBOLS
 from dtnode.wire.messages import Events, Form
 from dtnode.wire.packed import PackedEvents
 from dtnode.wire.packing import Packer
@@ -115,10 +116,15 @@ class Broadcasts:
         if not isinstance(message, PackedEvents):
             return
         self.record.message(message, len(data), incoming=True)
-        unpacked = Packer(self._text_coder, used=False).unpack(message, NothingKnown())
-        assert isinstance(unpacked, Events)
 
         def receive() -> list[str]:
+            # Anyone can send anything here: what the room is comes before what reading it costs.
+            room = self._rooms.room(message.room_id)
+            if room is None or self._rooms.standing(room).membership != "join":
+                return []
+            packer = Packer(self._text_coder, used=False, symbols=MAX_BROADCAST_SYMBOLS)
+            unpacked = packer.unpack(message, NothingKnown())
+            assert isinstance(unpacked, Events)
             received = self._rooms.receive_broadcast(
                 unpacked.room_id, unpacked.pdus, source=f"link {self.link_id}"
             )
@@ -154,7 +160,7 @@ class Broadcasts:
                 pdus=tuple(pdu for _, pdu in found),
                 form=Form.EXPLICIT,
             )
-            packer = Packer(self._text_coder, used=self._shortens)
+            packer = Packer(self._text_coder, used=self._shortens, symbols=MAX_BROADCAST_SYMBOLS)
             packed = packer.pack(events, NothingKnown())
             assert isinstance(packed, PackedEvents)
             return packed

@@ -138,16 +138,20 @@ class PeerWork:
     # --- what goes over the link
 
     def pack(self, message: PduMessage) -> PackedMessage:
-        return self._packer.pack(message, self._known_events(message.room_id))
+        known = self._known_events(message.room_id) or NothingKnown()
+        return self._packer.pack(message, known)
 
     def unpack(self, message: PackedMessage) -> PduMessage:
         """RemoteProtocolError: the session must end."""
         return self._packer.unpack(message, self._known_events(message.room_id))
 
-    def _known_events(self, room_id: str) -> KnownEvents:
-        """Both ends may count on what the other holds of a room that both have a part in."""
+    def _known_events(self, room_id: str) -> KnownEvents | None:
+        """Both ends may count on what the other holds of a room that both are in; of others who is
+        not in it must not learn by guesses what is here. None: nothing of the room is here."""
         room = self._room(room_id)
-        if room is None or not (self._had_part(room) or self._is_expected(room)):
+        if room is None:
+            return None
+        if not self._sharing.is_shared(room, self._peer):
             return NothingKnown()
         return RoomEvents(self._rooms.store, room)
 

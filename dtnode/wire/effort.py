@@ -16,8 +16,8 @@ MAX_BROADCAST_SYMBOLS: Final = 1_000
 """Likewise in a message of an open link, which holds one event and which anybody can send."""
 
 MAX_LOOK_UPS: Final = 400
-"""Events of the room that one batch names by a prefix; the encoder names further ones by their hash.
-A hundred events of a chat name a few dozen that were not said before."""
+"""Events of the room that one batch names by a prefix; the encoder names further ones by their
+hash. A hundred events of a chat name a few dozen that were not said before."""
 
 
 class Effort:

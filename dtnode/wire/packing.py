@@ -13,6 +13,7 @@ from typing import TypeAlias
 from dtnode.errors import DecodeError, FormatError
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from dtnode.wire.effort import MAX_SYMBOLS
 from dtnode.wire.limits import MAX_CARD_PDUS
 from dtnode.wire.messages import Events, Form, JoinRequest, JoinSigned, RoomCard
 from dtnode.wire.packed import PackedCard, PackedEvents, PackedJoin
@@ -35,14 +36,22 @@ PackedMessage: TypeAlias = PackedEvents | PackedCard | PackedJoin
 class Packer:
     """Both directions of one session. text_coder: whether or not it is `used` for what is sent, it
     reads what the peer used it for. servers: names that both ends know anyhow, in the same order:
-    the session's initiator and its responder."""
+    the session's initiator and its responder. symbols: that it may predict in a message."""
 
-    def __init__(self, text_coder: TextCoder, *, used: bool, servers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        text_coder: TextCoder,
+        *,
+        used: bool,
+        servers: Sequence[str] = (),
+        symbols: int = MAX_SYMBOLS,
+    ) -> None:
         self._text_coder = text_coder
         self._used = text_coder if used else None
         self._servers = tuple(servers)
-        self._encoder = BatchEncoder(self._used, self._servers)
-        self._decoder = BatchDecoder(text_coder, self._servers)
+        self._symbols = symbols
+        self._encoder = BatchEncoder(self._used, self._servers, symbols)
+        self._decoder = BatchDecoder(text_coder, self._servers, symbols)
         self._decoder.connect(self._encoder)
 
     def pack(self, message: PduMessage, known: KnownEvents) -> PackedMessage:
@@ -61,8 +70,10 @@ class Packer:
                     signed=isinstance(message, JoinSigned),
                 )
 
-    def unpack(self, message: PackedMessage, known: KnownEvents) -> PduMessage:
-        """The message that was packed. Raises DecodeError or LimitError: the session must end."""
+    def unpack(self, message: PackedMessage, known: KnownEvents | None) -> PduMessage:
+        """The message that was packed. known: None where this end has no part in the room, so that
+        its Events are only read as far as the session's tables need it. Raises DecodeError or
+        LimitError: the session must end."""
         version = _version(message.room_version)
         match message:
             case PackedEvents():
@@ -141,7 +152,7 @@ class Packer:
 
     def _alone(self, room_id: str, pdus: Sequence[Pdu]) -> bytes:
         """A batch that stands alone, as it may be acted on late."""
-        data, taken = BatchEncoder(self._used, self._servers).encode(
+        data, taken = BatchEncoder(self._used, self._servers, self._symbols).encode(
             room_id,
             pdus[0].version,
             pdus,
@@ -155,7 +166,7 @@ class Packer:
     def _read_alone(
         self, room_id: str, version: RoomVersion, data: bytes, max_pdus: int
     ) -> list[bytes]:
-        decoder = BatchDecoder(self._text_coder, self._servers)
+        decoder = BatchDecoder(self._text_coder, self._servers, self._symbols)
         events = decoder.decode(room_id, version, data, NothingKnown(), max_pdus=max_pdus)
         whole = [event for event in events if isinstance(event, bytes)]
         if len(whole) < len(events):

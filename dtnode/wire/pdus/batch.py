@@ -19,11 +19,12 @@ from dtnode.matrix.identifiers import server_name_of
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.wire import limits
+from dtnode.wire.effort import MAX_SYMBOLS, Effort
 from dtnode.wire.messages import Form
 from dtnode.wire.pdus.context import KnownEvents, NothingKnown, TextCoder, Unreadable
 from dtnode.wire.pdus.events import ESCAPE, OTHER, ReadEvent, complete, read_event, write_event
 from dtnode.wire.pdus.reader import Reader
-from dtnode.wire.pdus.tables import Said, Tables
+from dtnode.wire.pdus.tables import UNKNOWN, Said, Tables
 from dtnode.wire.pdus.writer import Unpackable, Writer
 
 _RAW_EVENT: Final = OTHER | ESCAPE
@@ -35,14 +36,21 @@ class BatchEncoder:
     """The sending direction of a session.
 
     servers: names that both ends know from the start, the same at both: the initiator's and the
-    responder's. received: the tables of the same end's decoder (`BatchDecoder.connect`).
+    responder's. symbols: that the text model may predict in a batch. received: the tables of the
+    same end's decoder (`BatchDecoder.connect`).
     """
 
-    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: TextCoder | None = None,
+        servers: Sequence[str] = (),
+        symbols: int = MAX_SYMBOLS,
+    ) -> None:
         self.tables = Tables(servers)
         self._servers = tuple(servers)
         self.received: Tables | None = None
         self._model = model
+        self._symbols = symbols
 
     def encode(
         self,
@@ -63,8 +71,8 @@ class BatchEncoder:
         tables = Tables(self._servers) if explicit else self.tables
         received = None if explicit else self.received
         known = _NOTHING if explicit else known
-        writer = Writer(version, tables, received, known, self._model)
-        checker = Reader(b"", version, tables, received, known, self._model)
+        writer = Writer(version, tables, received, known, self._model, Effort(self._symbols))
+        checker = Reader(b"", version, tables, received, known, self._model, Effort(self._symbols))
         out = writer.out
         if explicit:
             out.append(_EXPLICIT_BATCH)
@@ -114,13 +122,19 @@ class BatchEncoder:
 
 
 class BatchDecoder:
-    """The receiving direction of a session. servers: as the encoder's at the other end."""
+    """The receiving direction of a session. servers, symbols: as the other end's encoder's."""
 
-    def __init__(self, model: TextCoder | None = None, servers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: TextCoder | None = None,
+        servers: Sequence[str] = (),
+        symbols: int = MAX_SYMBOLS,
+    ) -> None:
         self.tables = Tables(servers)
         self._servers = tuple(servers)
         self._sent: Tables | None = None
         self._model = model
+        self._symbols = symbols
 
     def connect(self, encoder: BatchEncoder) -> None:
         """Makes the two one end of a session: each may name what went by in the other direction."""
@@ -132,11 +146,14 @@ class BatchDecoder:
         room_id: str,
         version: RoomVersion,
         data: bytes,
-        known: KnownEvents,
+        known: KnownEvents | None,
         *,
         max_pdus: int = limits.MAX_EVENTS_PDUS,
     ) -> list[bytes | Unreadable]:
         """Per event its canonical JSON, or why it can't be put together here.
+
+        known: None where this end has no part in the room, and will keep nothing of the batch: the
+        tables learn from it, at the least cost.
 
         DecodeError: no batch. LimitError: over a bound. After either the session's tables can't be
         in step any more; it must end.
@@ -147,8 +164,9 @@ class BatchDecoder:
             version,
             Tables(self._servers) if explicit else self.tables,
             None if explicit else self._sent,
-            _NOTHING if explicit else known,
+            _NOTHING if explicit and known is not None else known,
             self._model,
+            Effort(self._symbols),
         )
         reader.pos = 1 if explicit else 0
         events: list[bytes | Unreadable] = []
@@ -159,7 +177,7 @@ class BatchDecoder:
             event, said = self._next(reader, room_id, version)
             if explicit:
                 self.tables.carried_alone(room_id, said)
-            size += len(event) if isinstance(event, bytes) else 0
+            size += len(event) if isinstance(event, bytes) else reader.spent
             if size > limits.MAX_PDUS_BYTES:
                 raise LimitError(f"batch has more than {limits.MAX_PDUS_BYTES} bytes of events")
             events.append(event)
@@ -181,7 +199,7 @@ class BatchDecoder:
             raise DecodeError(f"batch has an event of the unknown kind {head:#x}")
         read = read_event(reader, head, room_id, version)
         result: bytes | Unreadable
-        said = _UNKNOWN
+        said = Said(None, read.depth, read.ts)
         if read.json is None:
             result = Unreadable(reason=reader.unreadable or "it names an event not known here")
         else:
@@ -204,9 +222,6 @@ def _read_again(checker: Reader, data: bytes, pdu: Pdu, room_id: str) -> ReadEve
     return event if same else None
 
 
-_UNKNOWN: Final = Said(None, None, None)
-
-
 def _note_carried(tables: Tables, room_id: str, said: Said, event: ReadEvent) -> None:
     tables.carried(room_id, said, event.sender, event.auth_events)
     if event.key_id is not None:
@@ -223,5 +238,5 @@ def _said_raw(data: bytes, version: RoomVersion) -> Said:
     try:
         pdu = read_pdu(data, version)
     except FormatError:
-        return _UNKNOWN
+        return UNKNOWN
     return Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)

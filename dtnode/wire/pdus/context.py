@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from dtnode.wire.effort import Effort
+
 PREFIX_BYTES = 4
 """Of a reference hash, to name an event that the receiver should hold: in a room of a million
 events one in 4,000 prefixes is shared by two of them, and then the hash goes in full."""
@@ -46,12 +48,13 @@ class NothingKnown:
 class TextCoder(Protocol):
     """Makes human text shorter; the same on every machine."""
 
-    def compress(self, text: bytes, /) -> bytes | None:
-        """None where it gains nothing."""
+    def compress(self, text: bytes, effort: Effort, /) -> bytes | None:
+        """None where it gains nothing, or would take more than what is left of `effort`."""
         ...
 
-    def decompress(self, data: bytes, max_bytes: int, /) -> bytes:
-        """DecodeError: nothing that `compress` makes. LimitError: more than `max_bytes`."""
+    def decompress(self, data: bytes, max_bytes: int, effort: Effort, /) -> bytes:
+        """DecodeError: nothing that `compress` makes, or more than `max_bytes`. LimitError: more
+        than what is left of `effort`."""
         ...
 
 

@@ -22,7 +22,7 @@ from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64
 from dtnode.wire.pdus import codes, words
 from dtnode.wire.pdus.reader import HASH_BYTES, Reader
-from dtnode.wire.pdus.tables import USUAL_KEY_ID, Said
+from dtnode.wire.pdus.tables import UNKNOWN, USUAL_KEY_ID, Said
 from dtnode.wire.pdus.writer import TYPE_CODES, Unpackable, Writer, exact_base64
 
 # Head: what kind of event, where its parents are.
@@ -199,7 +199,7 @@ def _own_signature(writer: Writer, pdu: Pdu) -> tuple[bytes, int]:
         return b"", SIGNATURES
     ((key_id, text),) = own.items()
     raw = _raw(text, SIGNATURE_BYTES)
-    if raw is None or len(key_id) > codes.MAX_NAME_BYTES:
+    if raw is None or len(key_id) > codes.MAX_NAME_BYTES or " " in key_id:
         return b"", SIGNATURES
     usual = writer.tables.key_ids.get(server, USUAL_KEY_ID)
     return raw, 0 if key_id == usual else KEY_ID
@@ -263,7 +263,7 @@ def _write_extras(writer: Writer, pdu: Pdu, extras: int, parents: list[Said]) ->
 def _write_body(writer: Writer, content: dict[str, Any], *, last: bool) -> int:
     data: bytes = content["body"].encode()
     bits = TEXT_MENTIONS if len(content) == 3 else 0
-    packed = writer.model.compress(data) if writer.model is not None else None
+    packed = writer.model.compress(data, writer.effort) if writer.model is not None else None
     if packed is not None and len(packed) < len(data):
         data = packed
         bits |= TEXT_MODEL
@@ -322,6 +322,8 @@ def read_event(reader: Reader, head: int, room_id: str, version: RoomVersion) ->
     json["signatures"] = signatures
     json.update(given)
     event.json = json if reader.unreadable is None else None
+    if UNKNOWN in parents:  # what was counted from it
+        event.depth = event.ts = None
     return event
 
 
@@ -420,6 +422,8 @@ def _read_extras(
         event.key_id = reader.text()
         if len(event.key_id) > codes.MAX_NAME_BYTES:
             raise LimitError(f"a key id has more than {codes.MAX_NAME_BYTES} characters")
+        if " " in event.key_id:  # the text model could have it, and not everybody reads that
+            raise DecodeError("batch has a key id with a space")
     if extras & SIGNATURES:
         given["signatures"] = reader.value()
     if extras & ROOM_ID:

@@ -15,23 +15,26 @@ from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.server_names import KEY_BYTES, server_name_from_key
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64, encode_url_safe_unpadded_base64
 from dtnode.wire import limits
+from dtnode.wire.effort import MAX_LOOK_UPS, Effort
 from dtnode.wire.pdus import codes, words
-from dtnode.wire.pdus.context import PREFIX_BYTES, KnownEvents, TextCoder
-from dtnode.wire.pdus.tables import Said, Tables
-from dtnode.wire.pdus.writer import is_remembered_shape
+from dtnode.wire.pdus.context import PREFIX_BYTES, KnownEvents, NothingKnown, TextCoder
+from dtnode.wire.pdus.tables import UNKNOWN, Said, Tables
+from dtnode.wire.pdus.writer import HASH_TEXT_LENGTH, is_remembered_shape
 
 HASH_BYTES: Final = 32
-_UNKNOWN: Final = Said(None, None, None)
+_NOTHING: Final = NothingKnown()
 
 
 class Reader:
-    """pos: the next byte. sent: the tables of the other direction at this end.
+    """pos: the next byte. sent: the tables of the other direction at this end. known: None in a
+    room that this end has no part in: then no text is spent effort on, and nothing is looked up.
 
     unreadable: why the event being read can't be put together here, if so.
     """
 
     __slots__ = (
         "_data",
+        "_effort",
         "_end",
         "_hash_text",
         "_left",
@@ -49,8 +52,9 @@ class Reader:
         version: RoomVersion,
         tables: Tables,
         sent: Tables | None,
-        known: KnownEvents,
+        known: KnownEvents | None,
         model: TextCoder | None,
+        effort: Effort | None = None,
     ) -> None:
         self.load(data)
         self.tables = tables
@@ -58,6 +62,7 @@ class Reader:
         self.known = known
         self.unreadable: str | None = None
         self._model = model
+        self._effort = effort or Effort()
         self._left = limits.MAX_PDU_BYTES
         self._hash_text = (
             encode_url_safe_unpadded_base64
@@ -75,6 +80,11 @@ class Reader:
         """What is bounded per event begins anew."""
         self.unreadable = None
         self._left = limits.MAX_PDU_BYTES
+
+    @property
+    def spent(self) -> int:
+        """Bytes of JSON that the event being read surely has."""
+        return limits.MAX_PDU_BYTES - self._left
 
     @property
     def at_end(self) -> bool:
@@ -269,7 +279,10 @@ class Reader:
     def model_text(self, data: bytes) -> str:
         if self._model is None:
             raise DecodeError("batch has text of a text model, which is off on this link")
-        return self._decoded(self._model.decompress(data, max(self._left, 0)))
+        if self.known is None:
+            self.unreadable = "it has a text of a room that this node has no part in"
+            return ""
+        return self._decoded(self._model.decompress(data, max(self._left, 0), self._effort))
 
     def _model_text(self) -> str:
         return self.model_text(self.sized())
@@ -310,6 +323,7 @@ class Reader:
         event_id = self.ref().event_id
         if event_id is None:
             self.unreadable = self.unreadable or "it names an event that could not be read before"
+            self._spend(HASH_TEXT_LENGTH + 1)
             return ""
         return event_id
 
@@ -369,14 +383,18 @@ class Reader:
     def received(self, slot: int) -> Said:
         """An event that went by in the other direction."""
         found = self.sent.events.at(slot) if self.sent is not None else None
-        return found if found is not None else _UNKNOWN
+        return found if found is not None else UNKNOWN
 
     def _by_prefix(self, prefix: bytes) -> Said:
-        event_id = self.known.by_prefix(prefix)
-        found = self.known.find(event_id) if event_id is not None else None
-        if found is None:
+        if self._effort.look_ups == 0:
+            raise LimitError(f"batch names more than {MAX_LOOK_UPS} events by a prefix")
+        self._effort.look_ups -= 1
+        known = self.known or _NOTHING
+        event_id = known.by_prefix(prefix)
+        found = known.find(event_id) if event_id is not None else None
+        if event_id is None or found is None:
             self.unreadable = f"it names an event by {prefix.hex()}, which is not one known here"
-            return _UNKNOWN
+            return UNKNOWN
         return Said(event_id, found.depth, found.origin_server_ts)
 
 

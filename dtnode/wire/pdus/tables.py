@@ -89,6 +89,9 @@ class Said(NamedTuple):
     ts: int | None
 
 
+UNKNOWN: Final = Said(None, None, None)
+
+
 class SaidRing:
     """As Ring, of events; found by event id."""
 

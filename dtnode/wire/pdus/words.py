@@ -1,7 +1,8 @@
 """The static tables: keys, values, event types and shapes of objects that Matrix rooms are full of.
 
-Positions are for ever: whoever changes or adds anything raises TABLES_VERSION, which the session
-compares. The first entries cost one byte (dtnode.wire.pdus.codes), those after cost two.
+Positions are for ever: whoever changes or adds anything raises TABLES_VERSION, and with it
+dtnode.wire.limits.WIRE_VERSION, which the handshake tells. The first entries cost one byte
+(dtnode.wire.pdus.codes), those after cost two.
 """
 
 from __future__ import annotations

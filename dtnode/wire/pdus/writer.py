@@ -14,8 +14,9 @@ from dtnode.matrix.canonical_json import encode_checked_json
 from dtnode.matrix.room_versions import RoomVersion
 from dtnode.matrix.server_names import KEY_TEXT_LENGTH, key_from_server_name
 from dtnode.matrix.unpadded_base64 import encode_unpadded_base64, encode_url_safe_unpadded_base64
+from dtnode.wire.effort import Effort
 from dtnode.wire.pdus import codes, words
-from dtnode.wire.pdus.context import PREFIX_BYTES, KnownEvents, TextCoder
+from dtnode.wire.pdus.context import PREFIX_BYTES, KnownEvent, KnownEvents, TextCoder
 from dtnode.wire.pdus.tables import Said, Tables
 
 
@@ -49,9 +50,10 @@ class Unpackable(Exception):
 
 
 class Writer:
-    """out: the bytes so far. received: the tables of the other direction at this end."""
+    """out: the bytes so far. received: the tables of the other direction at this end. effort: what
+    the batch may still cost its reader."""
 
-    __slots__ = ("_url_safe", "known", "model", "out", "received", "tables")
+    __slots__ = ("_url_safe", "effort", "known", "model", "out", "received", "tables")
 
     def __init__(
         self,
@@ -60,12 +62,14 @@ class Writer:
         received: Tables | None,
         known: KnownEvents,
         model: TextCoder | None,
+        effort: Effort | None = None,
     ) -> None:
         self.out = bytearray()
         self.tables = tables
         self.received = received
         self.known = known
         self.model = model
+        self.effort = effort or Effort()
         self._url_safe = version.url_safe_event_ids
 
     # --- numbers and lengths
@@ -196,7 +200,7 @@ class Writer:
         data = text.encode()
         spaced = b" " in data
         if spaced and self.model is not None:
-            packed = self.model.compress(data)
+            packed = self.model.compress(data, self.effort)
             if packed is not None and len(packed) < len(data):
                 self.out.append(codes.MODEL_TEXT)
                 self.sized(packed)
@@ -329,8 +333,8 @@ class Writer:
             self.sized(event_id.encode())
             return Said(event_id, None, None)
         prefix = digest[:PREFIX_BYTES]
-        found = self.known.find(event_id)
-        if found is not None and self.known.by_prefix(prefix) == event_id:
+        found = self._look_up(event_id, prefix)
+        if found is not None:
             self.out.append(codes.REF_PREFIX)
             self.out += prefix
             said = Said(event_id, found.depth, found.origin_server_ts)
@@ -340,6 +344,14 @@ class Writer:
             said = Said(event_id, None, None)
         events.add(said)
         return said
+
+    def _look_up(self, event_id: str, prefix: bytes) -> KnownEvent | None:
+        """None: its prefix doesn't name it to the reader."""
+        if self.effort.look_ups == 0:
+            return None
+        self.effort.look_ups -= 1
+        found = self.known.find(event_id)
+        return found if found is not None and self.known.by_prefix(prefix) == event_id else None
 
 
 _NUMBER_WIDTHS: Final = (

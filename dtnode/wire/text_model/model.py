@@ -4,7 +4,7 @@ Not for bulk data, and not a secret: the same text always gives the same bytes. 
 through the predictor and the arithmetic coder, 30 characters of chat in 8 to 14 bytes; longer ones
 through deflate with the phrases as its dictionary, because a predictor in Python takes its time.
 Each text stands alone, so that any message can be read without the others. Called by
-dtnode.wire.pdu_codec.
+dtnode.wire.pdus, which bounds what a batch may spend here (dtnode.wire.effort).
 
 The first use builds the index (see `priming`); a node without slow links never does.
 """
@@ -14,7 +14,8 @@ from __future__ import annotations
 import zlib
 from functools import cached_property
 
-from dtnode.errors import DecodeError, LocalProtocolError
+from dtnode.errors import DecodeError, LimitError, LocalProtocolError
+from dtnode.wire.effort import Effort
 from dtnode.wire.text_model import case_marks
 from dtnode.wire.text_model.arithmetic import Decoder, Encoder
 from dtnode.wire.text_model.contexts import Contexts
@@ -23,11 +24,12 @@ from dtnode.wire.text_model.priming import Index, phrases
 from dtnode.wire.text_model.weights import WEIGHTS
 
 TABLE_VERSION = 1
-"""Names the phrases, the weights and the arithmetic together. Both ends must have the same."""
+"""Names the phrases, the weights and the arithmetic together. Both ends must have the same: whoever
+raises it raises dtnode.wire.limits.WIRE_VERSION, which the handshake tells."""
 
 MAX_PREDICTED_BYTES = 2_048
-"""Texts up to here are predicted: a tenth of a second. What a decoder can be made to do is bounded
-by it, too: with its marks a text has at most two symbols per byte."""
+"""Texts up to here are predicted: a tenth of a second. With its marks a text has at most two
+symbols per byte."""
 MIN_DEFLATED_BYTES = 512
 """Texts from here on are deflated, too, and the shorter form is taken: deflate learns from the text
 itself, which pays for documents sooner than for talk."""
@@ -61,42 +63,51 @@ class TextModel:
         # The end of the dictionary is the cheapest to point at, and English comes first.
         return b"\n".join(reversed(phrases()))[-_WINDOW:]
 
-    def compress(self, text: bytes) -> bytes | None:
-        """The short form of `text` (any bytes), or None if it would not be shorter."""
-        if not text:
-            return None
+    def compress(self, text: bytes, effort: Effort | None = None) -> bytes | None:
+        """The short form of `text` (any bytes), or None if it would not be shorter.
+
+        effort: what may be spent on it; trying is counted, whether or not it pays.
+        """
+        effort = effort or Effort()
         forms = []
-        if len(text) <= MAX_PREDICTED_BYTES:
-            forms.append(self._predict(text))
+        if 0 < len(text) <= MAX_PREDICTED_BYTES:
+            symbols = case_marks.encode(text)
+            if len(symbols) < effort.symbols:
+                effort.symbols -= len(symbols) + 1
+                forms.append(self._predict(symbols))
         if len(text) >= MIN_DEFLATED_BYTES:
             forms.append(self._deflate(text))
-        short = min(forms, key=len)
+        short = min(forms, key=len, default=text)
         return short if len(short) < len(text) else None
 
-    def decompress(self, data: bytes, max_bytes: int) -> bytes:
+    def decompress(self, data: bytes, max_bytes: int, effort: Effort | None = None) -> bytes:
         """The text whose `compress` is `data` (deflated ones have more forms than one).
 
-        Takes at most about two tenths of a second, or what inflating `max_bytes` takes.
+        Takes at most about two tenths of a second, or what inflating `max_bytes` takes. effort:
+        what may be spent on it.
 
         Raises:
             DecodeError: no encoder made these bytes, or the text is longer than `max_bytes`.
+            LimitError: reading it takes more than `effort`.
         """
-        deflated = data[:1] == _DEFLATED
-        text = self._inflate(data[1:], max_bytes) if deflated else self._read(data, max_bytes)
+        if data[:1] == _DEFLATED:
+            text = self._inflate(data[1:], max_bytes)
+        else:
+            text = self._read(data, max_bytes, effort or Effort())
         if len(data) >= len(text):
             raise DecodeError("compressed text that is no shorter than its text: refuse it")
         return text
 
-    def _predict(self, text: bytes) -> bytes:
+    def _predict(self, symbols: bytes) -> bytes:
         encoder = Encoder()
         encoder.code(0, _DEFLATED_PROBABILITY)
         predictor = Predictor(self._contexts, WEIGHTS)
-        for symbol in case_marks.encode(text):
+        for symbol in symbols:
             predictor.code(encoder, symbol)
         predictor.code(encoder, case_marks.END)
         return encoder.finish()
 
-    def _read(self, data: bytes, max_bytes: int) -> bytes:
+    def _read(self, data: bytes, max_bytes: int, effort: Effort) -> bytes:
         decoder = Decoder(data)
         if decoder.code(0, _DEFLATED_PROBABILITY):
             raise DecodeError("compressed text with a start that no encoder writes")
@@ -104,6 +115,9 @@ class TextModel:
         marked = bytearray()
         literal = False
         for _ in range(2 * min(max_bytes, MAX_PREDICTED_BYTES) + 1):
+            if not effort.symbols:
+                raise LimitError("texts of a batch take more effort to read than a batch may")
+            effort.symbols -= 1
             symbol = predictor.code(decoder, 0)
             if symbol == case_marks.END and not literal:
                 break

@@ -6,6 +6,7 @@ import zlib
 
 from dtnode.errors import DecodeError, LimitError
 from dtnode.testing.rooms_builder import RoomBuilder
+from dtnode.wire.effort import Effort
 from dtnode.wire.pdus import BatchDecoder, BatchEncoder, Form, NothingKnown
 from tests.wire.pdus.samples import TEXT_200, rates, rows, table
 
@@ -15,11 +16,11 @@ class DeflateModel:
 
     _words = b"On my way, ETA about 20 min :) Good morning everyone I'm at the north camp"
 
-    def compress(self, text: bytes, /) -> bytes | None:
+    def compress(self, text: bytes, _effort: Effort, /) -> bytes | None:
         packer = zlib.compressobj(9, wbits=-15, zdict=self._words)
         return packer.compress(text) + packer.flush()
 
-    def decompress(self, data: bytes, max_bytes: int, /) -> bytes:
+    def decompress(self, data: bytes, max_bytes: int, _effort: Effort, /) -> bytes:
         unpacker = zlib.decompressobj(wbits=-15, zdict=self._words)
         try:
             text = unpacker.decompress(data, max_bytes + 1)
