@@ -183,7 +183,7 @@ class Rooms:
         room = self.store.rooms.get(room_id)
         if room is None:
             raise FormatError(f"events for room {room_id}, which this node has no part in")
-        with self.store.transaction():
+        with self.store.transaction(), self.store.indexes.source.keeping():
             received = self._receiver.receive(room, pdus, source=source, now_ms=self.clock.now_ms())
             self._complete_if_whole(room)
         return received

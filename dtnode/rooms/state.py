@@ -13,7 +13,6 @@ from dtnode.matrix.server_acl import acl_allows
 from dtnode.matrix.state_resolution import ResolutionTrace, StateMap, resolve
 from dtnode.rooms.members import Members, MemberTables
 from dtnode.store import Store
-from dtnode.store.event_source import StoredEvents
 from dtnode.store.lru import Lru
 from dtnode.store.state_groups import EMPTY_GROUP
 
@@ -25,7 +24,7 @@ StateLookup = Callable[[str, str], Pdu | None]
 class RoomStates:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._source = StoredEvents(store.events)
+        self._source = store.indexes.source
         self._chains = store.indexes.auth_chains
         self._resolved: Lru[frozenset[int], int] = Lru(_CACHED_RESOLUTIONS)
         self._members = MemberTables(store)
@@ -56,7 +55,8 @@ class RoomStates:
             state_groups = self._store.state_groups
             states = [state_groups.state(group) for group in near]
             self._count(states)
-            state = resolve(version, states, self._source, chains=self._chains)
+            with self._source.keeping():
+                state = resolve(version, states, self._source, chains=self._chains)
             known = state_groups.group_of(state, near)
             self._resolved.put(distinct, known)
         return known
@@ -67,7 +67,8 @@ class RoomStates:
         """The state resolved from several groups, and how it went. Nothing of it is stored."""
         states = [self._store.state_groups.state(group) for group in sorted(set(groups))]
         trace = ResolutionTrace()
-        return resolve(version, states, self._source, trace, self._chains), trace
+        with self._source.keeping():
+            return resolve(version, states, self._source, trace, self._chains), trace
 
     def _count(self, states: Sequence[StateMap]) -> None:
         """For audits: how much there was to resolve."""

@@ -22,14 +22,19 @@ _UPTO = "indexed_upto"  # in `meta`, while events wait
 
 
 class Indexes:
+    """source: the events as the index of auth chains looks them up, for whoever resolves by it."""
+
     def __init__(self, db: Database, events: Events) -> None:
         self._db = db
         self._events = events
-        self.auth_chains = AuthChainTable(db, StoredEvents(events), events.id_of)
+        self.source = StoredEvents(events)
+        self.auth_chains = AuthChainTable(db, self.source, events.id_of)
         self.redactions = RedactionTable(db)
+        db.on_rollback(self.source.forget)
 
     def take(self, event: StoredEvent) -> None:
         """A judged event: it was added, or has another verdict or a whole copy now."""
+        self.source.take(event)
         pdu = event.pdu
         if pdu.state_key is None:
             if pdu.redacts is not None:

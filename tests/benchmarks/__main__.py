@@ -13,7 +13,12 @@ from tests.benchmarks.large import large_tables
 from tests.benchmarks.nodes import catch_up_table, send_table
 from tests.benchmarks.process import process_table
 from tests.benchmarks.report import Table, machine
-from tests.benchmarks.resolution import branches_table, history_table, resolution_table
+from tests.benchmarks.resolution import (
+    branches_table,
+    history_table,
+    resolution_table,
+    stored_table,
+)
 from tests.benchmarks.small import small_table
 
 Benchmark = Callable[[], Sequence[Table]]
@@ -25,6 +30,7 @@ FULL: Mapping[str, Benchmark] = {
         resolution_table(10),
         branches_table(),
         history_table(),
+        stored_table(),
     ],
     "small": lambda: [small_table()],
     "nodes": lambda: [catch_up_table(), send_table()],
@@ -38,6 +44,7 @@ QUICK: Mapping[str, Benchmark] = {
         resolution_table(12, sizes=(20, 40), repeats=1),
         branches_table((10, 20), (12,), (2, 3), repeats=1),
         history_table((0, 20), written=10, members=12),
+        stored_table((10, 20), repeats=1),
     ],
     "small": lambda: [small_table(budget_s=0.001)],
     "nodes": lambda: [catch_up_table(messages=5, repeats=1), send_table(messages=3)],

@@ -1,13 +1,20 @@
 """State resolution: how its cost grows with the number of conflicted events, of members, of
 branches and with the age of the room; and against the literal resolver (literal_resolution.py) in
-the same run.
+the same run; and through a store in a file, of which not all events are in memory.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from dtnode.matrix.state_resolution import resolve
+from dtnode.rooms.receive import Receiver
+from dtnode.rooms.rooms import key_of_name
+from dtnode.rooms.state import RoomStates
+from dtnode.store import RoomKind, Store
+from dtnode.testing.rooms_builder import RoomBuilder
 from tests.benchmarks import literal_resolution
 from tests.benchmarks.made_conflicts import Conflict, branches, two_branches
 from tests.benchmarks.report import Table, median, milliseconds, ratio, spent
@@ -134,3 +141,52 @@ def history_table(
         rows=rows,
         note="Look-ups, not events: one that is looked at twice counts twice.",
     )
+
+
+def stored_table(sizes: Sequence[int] = (1_000, 4_000), repeats: int = 5) -> Table:
+    """One branch has a topic, the other so many power levels in a line."""
+    rows = []
+    for version in ("10", "12"):
+        before = 0.0
+        for size in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                taken = median(_stored(Path(folder) / "node.db", version, size, repeats))
+            growth = ratio(taken / before) if before else ""
+            name = "v2" if version == "10" else "v2.1"
+            rows.append([name, f"{size:,}", milliseconds(taken), growth])
+            before = taken
+    return Table(
+        title="State resolution through a store in a file",
+        columns=("algorithm", "power levels in a line", "dtnode", "growth"),
+        rows=rows,
+        note="Processor time, medians; none of the events are in the store's memory before.",
+    )
+
+
+def _stored(path: Path, version: str, size: int, repeats: int) -> list[float]:
+    room = RoomBuilder("alice", "bob", version=version)
+    common = room.heads
+    levels = {} if version == "12" else {room.creator: 100}
+    last, topic = common, room.state_event("alice", "m.room.topic", {"topic": "old"})
+    for number in range(size):
+        users = {**levels, room.user("bob"): number % 2}
+        pdu = room.state_event("alice", "m.room.power_levels", {"users": users}, parents=last)
+        last = (pdu.event_id,)
+    assert room.room_id is not None
+    store = Store(path)
+    states = RoomStates(store)
+    with store.transaction():
+        record = store.rooms.add(room.room_id, room.version, RoomKind.COMPLETE)
+        receiver = Receiver(store, states, key_of_name, own_name="")
+        pdus = [pdu.canonical() for pdu in room.pdus.values()]
+        receiver.receive(record, pdus, source="bench", now_ms=0)
+    found = [store.events.get(event_id) for event_id in (last[0], topic.event_id)]
+    groups = [event.after for event in found if event is not None]
+    taken = []
+    for _ in range(repeats):
+        states.forget()
+        store.events._forget()
+        store.indexes.auth_chains._forget()
+        taken.append(spent(lambda: states.resolve(room.version, groups)).cpu_s)
+    store.close()
+    return taken
