@@ -38,6 +38,8 @@ _NONSENSE = (
 )
 """What reading an altered row may raise: any of it is a finding."""
 
+_NOT_REDACTED = "it is said to be kept in redacted form only, and what is stored is more"
+
 Progress = Callable[[int], None]
 """Hears how many events were looked at, of Inspection.count_events()."""
 
@@ -177,6 +179,8 @@ class _RoomCheck:
         assert event is not None, "it was judged a moment ago"
         if outcome.redacted and not row.redacted:
             self._add(row.event_id, "its content isn't what its hash says")
+        if row.redacted and row.pdu != event.pdu.redacted_form().canonical():
+            self._add(row.event_id, _NOT_REDACTED)
         if event.rejected != row.rejected:
             stored = "rejected" if row.rejected else "accepted"
             why = "" if outcome.reason is None else f" ({outcome.reason})"
@@ -265,6 +269,8 @@ class _RoomCheck:
         verify_pdu(pdu, self._keys)
         if check_content_hash(pdu).redacted and not row.redacted:
             self._add(row.event_id, "held: its content isn't what its hash says")
+        if row.redacted and row.pdu != pdu.redacted_form().canonical():
+            self._add(row.event_id, f"held: {_NOT_REDACTED}")
         missing = {id_ for id_ in _names(pdu) if self._stored_here(id_) is None}
         if not missing:
             self._add(row.event_id, "held, though everything it builds on is here")
