@@ -49,6 +49,7 @@ def fates(
 ) -> dict[str, Fate]:
     """targets: ids of state events, all with numbers >= first_nid."""
     found = {event_id: Fate() for event_id in targets}
+    keys = frozenset(targets.values())  # far fewer, where some settings changed often
     present: dict[int, frozenset[str]] = {}  # by state group
     state_after: dict[int, int] = {}
     told: set[tuple[str, frozenset[int]]] = set()
@@ -57,7 +58,9 @@ def fates(
         known = present.get(group)
         if known is None:
             state = store.state_groups.state(group)
-            known = frozenset(id_ for id_, key in targets.items() if state.get(key) == id_)
+            known = frozenset(
+                id_ for key in keys if (id_ := state.get(key)) is not None and id_ in targets
+            )
             present[group] = known
         return known
 
