@@ -239,6 +239,31 @@ class Database:
             raise StoreError("the transaction failed before and was taken back: try again")
 
 
+Schema = dict[str, tuple[str, object]]
+"""Name of a table or index -> ("table" or "index", its columns as SQLite tells them)."""
+
+
+def schema_of(db: Database) -> Schema:
+    names = db.execute(
+        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'index')"
+        " AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    found: Schema = {}
+    for name, kind in names:
+        columns = db.execute(f"SELECT name FROM pragma_{kind}_info(?) ORDER BY 1", (name,))  # noqa: S608
+        found[name] = (kind, columns.fetchall())
+    return found
+
+
+def expected_schema() -> Schema:
+    """Of a store that was just made."""
+    db = Database(None)
+    try:
+        return schema_of(db)
+    finally:
+        db.close()
+
+
 def _create(path: Path) -> None:
     """Makes a new store under another name and gives it its own when it is whole, so that a file of
     no length is never taken for a new one. SQLite syncs the folder when it first writes to it."""

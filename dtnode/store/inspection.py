@@ -10,9 +10,12 @@ import struct
 from typing import NamedTuple
 
 from dtnode.errors import StoreError
-from dtnode.store.database import Database
+from dtnode.store.database import Database, expected_schema, schema_of
 
 _MAX_DAMAGES = 100  # of one kind told: beyond that the file is lost anyway
+
+
+_LOST_INDEX = " (nothing is lost with it, but the node gets slow)"
 
 
 class StoredRow(NamedTuple):
@@ -47,7 +50,14 @@ class Inspection:
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong, and rows that refer to nothing. Reads the whole file."""
         found: list[str] = []
-        for look in (self._damaged_pages, self._lost_references, self._double_positions):
+        looks = (
+            self._damaged_pages,
+            self._altered_schema,
+            self._lost_references,
+            self._odd_positions,
+            self._double_positions,
+        )
+        for look in looks:
             try:
                 found += look()
             except (StoreError, sqlite3.Error) as exc:
@@ -60,6 +70,31 @@ class Inspection:
         for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check").fetchall():
             found.append(f"row {rowid} of {table} refers to a row of {parent} that isn't there")
         return found[:_MAX_DAMAGES]
+
+    def _altered_schema(self) -> list[str]:
+        """Tables and indexes that the store has to have and hasn't, or has in another form."""
+        found = []
+        here = schema_of(self._db)
+        for name, (kind, form) in expected_schema().items():
+            if name not in here:
+                found.append(f"the {kind} {name} is missing{_LOST_INDEX * (kind == 'index')}")
+            elif here[name] != (kind, form):
+                found.append(f"the {kind} {name} has another form than this dtnode made it in")
+        return found
+
+    def _odd_positions(self) -> list[str]:
+        """Clients see an accepted event by its position, counted from 1."""
+        rows = self._db.execute(
+            "SELECT event_id, position FROM events WHERE position < 1"
+            " OR (position IS NULL AND NOT rejected) LIMIT ?",
+            (_MAX_DAMAGES,),
+        ).fetchall()
+        return [
+            f"event {event_id} was accepted and has no position: no client sees it"
+            if position is None
+            else f"event {event_id} has the position {position}: they are counted from 1"
+            for event_id, position in rows
+        ]
 
     def _lost_references(self) -> list[str]:
         found = []

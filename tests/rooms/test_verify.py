@@ -115,6 +115,18 @@ def altered_body(node: Node, event_id: str) -> str:
     return "its content isn't what its hash says"
 
 
+def forged_as_dropped(node: Node, event_id: str) -> str:
+    changed = node.pdu(event_id).canonical().replace(b"hello", b"jello")
+    sql(node, "UPDATE events SET pdu = ?, redacted = 2 WHERE event_id = ?", changed, event_id)
+    return "in redacted form only, and what is stored is more"
+
+
+def forged_as_redacted(node: Node, event_id: str) -> str:
+    changed = node.pdu(event_id).canonical().replace(b"hello", b"jello")
+    sql(node, "UPDATE events SET pdu = ?, redacted = 1 WHERE event_id = ?", changed, event_id)
+    return "in redacted form only, and what is stored is more"
+
+
 def altered_sender(node: Node, event_id: str) -> str:
     pdu = json.loads(node.pdu(event_id).canonical())
     data = json.dumps({**pdu, "origin_server_ts": 5}, separators=(",", ":"), sort_keys=True)
@@ -274,6 +286,31 @@ def lost_redaction(node: Node, event_id: str) -> str:
     return f"it isn't listed as a redaction of {event_id}"
 
 
+def no_position(node: Node, event_id: str) -> str:
+    sql(node, "UPDATE events SET position = NULL WHERE event_id = ?", event_id)
+    return f"event {event_id} was accepted and has no position"
+
+
+def negative_position(node: Node, event_id: str) -> str:
+    sql(node, "UPDATE events SET position = -5 WHERE event_id = ?", event_id)
+    return f"event {event_id} has the position -5"
+
+
+def no_index(node: Node, event_id: str) -> str:
+    node.store._db.execute("DROP INDEX events_by_position")
+    return "the index events_by_position is missing"
+
+
+def no_table(node: Node, event_id: str) -> str:
+    node.store._db.execute("DROP TABLE client_values")
+    return "the table client_values is missing"
+
+
+def no_column(node: Node, event_id: str) -> str:
+    node.store._db.execute("ALTER TABLE peers DROP COLUMN handshake")
+    return "the table peers has another form"
+
+
 def wrong_counts(node: Node, event_id: str) -> str:
     sql(node, "UPDATE rooms SET accepted = accepted + 1")
     return "its counts aren't those of its events"
@@ -281,6 +318,8 @@ def wrong_counts(node: Node, event_id: str) -> str:
 
 TAMPERS: tuple[Tamper, ...] = (
     altered_body,
+    forged_as_dropped,
+    forged_as_redacted,
     altered_sender,
     garbage,
     another_event,
@@ -309,6 +348,11 @@ TAMPERS: tuple[Tamper, ...] = (
     false_redaction,
     lost_redaction,
     wrong_counts,
+    no_position,
+    negative_position,
+    no_index,
+    no_table,
+    no_column,
 )
 
 
