@@ -13,6 +13,7 @@ from itertools import islice
 from dtnode.sync.timing import MAX_ATTEMPTS, MAX_IN_FLIGHT, retry_at
 from dtnode.wire.limits import MAX_BATCH_NUMBER, MAX_PDUS_BYTES
 from dtnode.wire.messages import Ack, Events, Form
+from dtnode.wire.pdus.batch import MAX_FRAMING
 
 MAX_QUEUED_IDS = 50_000  # 2.5 MB of ids; what doesn't fit is found again by the next Tips
 BATCH_EVENTS = 100  # dtnode.wire.limits.MAX_EVENTS_PDUS; one transaction at the other end
@@ -63,11 +64,12 @@ def packed_bytes(pdu: bytes, form: Form = Form.COMPACT) -> int:
 
 
 def fitting(pdus: Iterable[bytes], form: Form, batch_bytes: int) -> tuple[int, int]:
-    """How many of `pdus` go into one batch, and about what they take: one at least."""
+    """How many of `pdus` go into one batch, and about what they take: one at least. They surely fit
+    into a message, in whatever form."""
     taken = size = json_bytes = 0
     for pdu in pdus:
         more = packed_bytes(pdu, form)
-        json_bytes += len(pdu)
+        json_bytes += len(pdu) + MAX_FRAMING
         if taken and (size + more > batch_bytes or json_bytes > MAX_PDUS_BYTES):
             break
         taken, size = taken + 1, size + more

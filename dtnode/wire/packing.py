@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from dtnode.errors import DecodeError, FormatError
+from dtnode.errors import DecodeError, FormatError, LocalProtocolError
 from dtnode.matrix.pdu import Pdu, read_pdu
 from dtnode.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from dtnode.wire.effort import MAX_SYMBOLS
@@ -55,7 +55,8 @@ class Packer:
         self._decoder.connect(self._encoder)
 
     def pack(self, message: PduMessage, known: KnownEvents) -> PackedMessage:
-        """known: events of the message's room that the peer has, as far as this end can tell."""
+        """known: events of the message's room that the peer has, as far as this end can tell.
+        LocalProtocolError: its PDUs don't fit into one message."""
         match message:
             case Events():
                 return self._pack_events(message, known)
@@ -97,7 +98,7 @@ class Packer:
         version = _version(message.room_version)
         pdus = _read(message.pdus, version)
         data, taken = self._encoder.encode(message.room_id, version, pdus, known, form=message.form)
-        assert taken == len(pdus), "dtnode.sync sizes batches by dtnode.wire.limits"
+        _check_whole(taken, pdus)
         return PackedEvents(
             batch=message.batch,
             room_id=message.room_id,
@@ -160,7 +161,7 @@ class Packer:
             form=Form.EXPLICIT,
             max_pdus=MAX_CARD_PDUS,
         )
-        assert taken == len(pdus), "dtnode.node keeps cards within dtnode.wire.limits"
+        _check_whole(taken, pdus)
         return data
 
     def _read_alone(
@@ -182,6 +183,13 @@ def _version(identifier: str) -> RoomVersion:
             " update it"
         )
     return version
+
+
+def _check_whole(taken: int, pdus: Sequence[Pdu]) -> None:
+    if taken < len(pdus):
+        raise LocalProtocolError(
+            f"a message would hold {len(pdus)} events, of which {taken} fit: send fewer at a time"
+        )
 
 
 def _read(pdus: Sequence[bytes], version: RoomVersion) -> list[Pdu]:

@@ -28,6 +28,9 @@ from dtnode.wire.pdus.tables import UNKNOWN, Said, Tables
 from dtnode.wire.pdus.writer import Unpackable, Writer
 
 _RAW_EVENT: Final = OTHER | ESCAPE
+_RAW_FRAMING: Final = 4  # a byte for its form and a length of up to 65,536
+MAX_FRAMING: Final = _RAW_FRAMING + 1  # an explicit batch starts with a byte
+"""Bytes that an event of a batch takes at most beyond its canonical JSON."""
 _EXPLICIT_BATCH: Final = OTHER | ESCAPE | 0x02
 _NOTHING: Final = NothingKnown()
 
@@ -77,13 +80,18 @@ class BatchEncoder:
         if explicit:
             out.append(_EXPLICIT_BATCH)
         taken = json_bytes = 0
+        told: set[str | None] = set()
         for pdu in pdus[:max_pdus]:
             start = len(out)
             json_bytes += len(pdu.canonical())
-            packed = form is not Form.RAW and self._pack(
-                writer, checker, pdu, room_id, last=taken + 1 == len(pdus)
-            )
-            if not packed:
+            packed = None
+            if form is not Form.RAW:
+                packed = self._pack(writer, checker, pdu, room_id, last=taken + 1 == len(pdus))
+            if packed is not None and len(out) - start > _RAW_FRAMING + len(pdu.canonical()):
+                packed = None
+                del out[start:]
+                tables.undo()
+            if packed is None:
                 _write_raw(writer, pdu)
             if taken and (len(out) > max_bytes or json_bytes > limits.MAX_PDUS_BYTES):
                 del out[start:]
@@ -91,12 +99,12 @@ class BatchEncoder:
                 break
             taken += 1
             said = Said(pdu.event_id, pdu.depth, pdu.origin_server_ts)
-            if packed:
+            if packed is not None:
                 _note_carried(tables, room_id, said, packed)
             else:
                 tables.carried_alone(room_id, said)
             if explicit:
-                self.tables.carried_alone(room_id, said)
+                _note_explicit(self.tables, room_id, said, packed, told)
         return bytes(out), taken
 
     def _pack(
@@ -170,13 +178,14 @@ class BatchDecoder:
         )
         reader.pos = 1 if explicit else 0
         events: list[bytes | Unreadable] = []
+        told: set[str | None] = set()
         size = 0
         while not reader.at_end:
             if len(events) == max_pdus:
                 raise LimitError(f"batch has more than {max_pdus} events")
-            event, said = self._next(reader, room_id, version)
+            event, said, read = self._next(reader, room_id, version)
             if explicit:
-                self.tables.carried_alone(room_id, said)
+                _note_explicit(self.tables, room_id, said, read, told)
             size += len(event) if isinstance(event, bytes) else reader.spent
             if size > limits.MAX_PDUS_BYTES:
                 raise LimitError(f"batch has more than {limits.MAX_PDUS_BYTES} bytes of events")
@@ -187,14 +196,14 @@ class BatchDecoder:
 
     def _next(
         self, reader: Reader, room_id: str, version: RoomVersion
-    ) -> tuple[bytes | Unreadable, Said]:
+    ) -> tuple[bytes | Unreadable, Said, ReadEvent | None]:
         reader.next_event()
         head = reader.byte()
         if head == _RAW_EVENT:
             data = reader.sized()
             said = _said_raw(data, version)
             reader.tables.carried_alone(room_id, said)
-            return data, said
+            return data, said, None
         if head & OTHER and head & ESCAPE:
             raise DecodeError(f"batch has an event of the unknown kind {head:#x}")
         read = read_event(reader, head, room_id, version)
@@ -210,7 +219,7 @@ class BatchDecoder:
             except FormatError as error:
                 result = Unreadable(reason=str(error))
         _note_carried(reader.tables, room_id, said, read)
-        return result, said
+        return result, said, read
 
 
 def _read_again(checker: Reader, data: bytes, pdu: Pdu, room_id: str) -> ReadEvent | None:
@@ -226,6 +235,18 @@ def _note_carried(tables: Tables, room_id: str, said: Said, event: ReadEvent) ->
     tables.carried(room_id, said, event.sender, event.auth_events)
     if event.key_id is not None:
         tables.signed_with(server_name_of(event.sender), event.key_id)
+
+
+def _note_explicit(
+    tables: Tables, room_id: str, said: Said, event: ReadEvent | None, told: set[str | None]
+) -> None:
+    """In the session's tables. event: None if it went by as canonical JSON."""
+    if event is None:
+        tables.carried_alone(room_id, said)
+    else:
+        tables.carried_explicitly(
+            room_id, said, event.sender, event.prev_events, event.auth_events, told
+        )
 
 
 def _write_raw(writer: Writer, pdu: Pdu) -> None:

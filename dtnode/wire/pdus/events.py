@@ -28,7 +28,7 @@ from dtnode.wire.pdus.writer import TYPE_CODES, Unpackable, Writer, exact_base64
 # Head: what kind of event, where its parents are.
 OTHER: Final = 0x80  # not a plain text message; the bits below then mean the second set
 PREV_LAST: Final = 0x00  # the room's last event of this direction
-PREV_RECEIVED: Final = 0x20  # one event of the other direction: a slot follows
+PREV_RECEIVED: Final = 0x20  # one event of the other direction: its place follows
 PREV_LIST: Final = 0x40
 PREV_ONE: Final = 0x60  # a reference follows
 PREV_MASK: Final = 0x60
@@ -119,11 +119,10 @@ def _write_parents(writer: Writer, prev: tuple[str, ...], room_id: str) -> tuple
     last = writer.tables.last.get(room_id)
     if last is not None and last.event_id == parent:
         return PREV_LAST, [last]
-    if writer.received is not None and writer.tables.events.named(parent) is None:
-        named = writer.received.events.young(parent)
-        if named is not None:
-            writer.out.append(named[0])
-            return PREV_RECEIVED, [named[1]]
+    received = writer.find_received(parent)
+    if received is not None and writer.tables.events.named(parent) is None:
+        writer.name_received(*received)
+        return PREV_RECEIVED, [received[1]]
     return PREV_ONE, [writer.ref(parent)]
 
 
@@ -278,11 +277,12 @@ class ReadEvent:
     """json: as far as it was said (see `complete`); None if the reader's `unreadable` is set. The
     rest is what the tables are told."""
 
-    __slots__ = ("auth_events", "depth", "json", "key_id", "sender", "ts")
+    __slots__ = ("auth_events", "depth", "json", "key_id", "prev_events", "sender", "ts")
 
     def __init__(self) -> None:
         self.json: dict[str, Any] | None = None
         self.sender = ""
+        self.prev_events: list[str | None] = []
         self.auth_events: tuple[str | None, ...] = ()
         self.depth: int | None = None
         self.ts: int | None = None
@@ -305,7 +305,8 @@ def read_event(reader: Reader, head: int, room_id: str, version: RoomVersion) ->
         _read_type(reader, head, json)
     event.auth_events = _read_auth_events(reader, head, (room_id, sender))
     json["auth_events"] = _named(reader, event.auth_events)
-    json["prev_events"] = _named(reader, [said.event_id for said in parents])
+    event.prev_events = [said.event_id for said in parents]
+    json["prev_events"] = _named(reader, event.prev_events)
     event.depth = json["depth"] = _expected_depth(parents)
     if _implies_room_id(version, json["type"]):
         json["room_id"] = room_id
@@ -345,7 +346,7 @@ def _read_parents(reader: Reader, head: int, room_id: str) -> list[Said]:
             raise DecodeError("an event follows the last one of its room, which has none here")
         return [last]
     if mode == PREV_RECEIVED:
-        return [reader.received(reader.byte())]
+        return [reader.received()]
     if mode == PREV_ONE:
         return [reader.ref()]
     return [reader.ref() for _ in range(_count(reader, MAX_PREV_EVENTS, "parents"))]

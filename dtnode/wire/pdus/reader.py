@@ -367,7 +367,7 @@ class Reader:
             if said is None:
                 raise DecodeError(f"batch names event {code}, which was never said")
         elif code == codes.REF_RECEIVED:
-            said = self.received(self.byte())
+            said = self.received()
         elif code == codes.REF_TEXT:
             return Said(self._decoded(self.sized()), None, None)
         else:
@@ -380,9 +380,10 @@ class Reader:
             events.add(said)
         return said
 
-    def received(self, slot: int) -> Said:
+    def received(self) -> Said:
         """An event that went by in the other direction."""
-        found = self.sent.events.at(slot) if self.sent is not None else None
+        self.tables.named_place += self.signed()
+        found = self.sent.events.at_place(self.tables.named_place) if self.sent else None
         return found if found is not None else UNKNOWN
 
     def _by_prefix(self, prefix: bytes) -> Said:

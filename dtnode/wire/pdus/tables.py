@@ -15,6 +15,12 @@ from dtnode.errors import DecodeError
 SLOTS: Final = 224
 """Of each ring: what one byte can name beside 32 other codes."""
 
+PAST: Final = 2048
+"""Events back to which the other end may name what was said in this direction. It names what is in
+its ring of SLOTS, and more may be on its way to it then: dtnode.sync has up to 400 events in
+flight, which name some more. What is forgotten all the same is Unreadable, never taken for another.
+"""
+
 MAX_SENDERS: Final = 1024
 """Senders whose last auth_events are remembered: (room, user). Ten ids each: under 1 MB."""
 
@@ -93,20 +99,24 @@ UNKNOWN: Final = Said(None, None, None)
 
 
 class SaidRing:
-    """As Ring, of events; found by event id."""
+    """As Ring, of events; found by event id. Each has a place, too: how many came before it, the
+    same at both ends however much is on its way between them."""
 
-    __slots__ = ("_count", "_index", "_journal", "_slots")
+    __slots__ = ("_count", "_index", "_journal", "_past", "_slots")
 
     def __init__(self) -> None:
         self._slots: list[Said | None] = [None] * SLOTS
         self._index: dict[str, int] = {}
         self._count = 0
-        self._journal: list[Said | None] = []
+        self._past: list[Said | None] = [None] * PAST
+        self._journal: list[tuple[Said | None, Said | None]] = []
 
     def add(self, said: Said) -> None:
         slot = self._count % SLOTS
-        self._journal.append(self._slots[slot])
+        past = self._count % PAST
+        self._journal.append((self._slots[slot], self._past[past]))
         self._replace(slot, said)
+        self._past[past] = said
         self._count += 1
 
     def named(self, event_id: str) -> tuple[int, Said] | None:
@@ -118,13 +128,18 @@ class SaidRing:
         assert said is not None, "the index names filled slots"
         return slot, said
 
-    def young(self, event_id: str) -> tuple[int, Said] | None:
-        """As `named`, if less than half of the ring was filled since: the other end, which may have
-        said more that is still on its way, then surely has it at the same place."""
+    def place_of(self, event_id: str) -> tuple[int, Said] | None:
+        """Its place, if it is still in the ring, and what is there."""
         found = self.named(event_id)
-        if found is None or (self._count - 1 - found[0]) % SLOTS >= SLOTS // 2:
+        if found is None:
             return None
-        return found
+        newest = self._count - 1
+        return newest - (newest - found[0]) % SLOTS, found[1]
+
+    def at_place(self, place: int) -> Said | None:
+        """None: nothing was said there, or it is forgotten."""
+        known = max(0, self._count - PAST) <= place < self._count
+        return self._past[place % PAST] if known else None
 
     def at(self, slot: int) -> Said | None:
         return self._slots[slot] if slot < SLOTS else None
@@ -135,7 +150,9 @@ class SaidRing:
     def undo(self) -> None:
         while self._journal:
             self._count -= 1
-            self._replace(self._count % SLOTS, self._journal.pop())
+            in_slot, in_past = self._journal.pop()
+            self._replace(self._count % SLOTS, in_slot)
+            self._past[self._count % PAST] = in_past
 
     def _replace(self, slot: int, new: Said | None) -> None:
         old = self._slots[slot]
@@ -152,16 +169,19 @@ class Tables:
     users, servers: names. words: long opaque values. shapes: the keys of objects. events: carried
     or named. last: room -> the last event carried. auth: (room, sender) -> auth_events of its last
     event (None in place of what this end couldn't tell); (room, "") -> of the last first event of
-    a sender. last_ts: of the last event carried.
+    a sender. last_ts: of the last event carried. named_place: where in the other direction the
+    event was that was named last of those.
     """
 
     __slots__ = (
+        "_kept_place",
         "_rings",
         "auth",
         "events",
         "key_ids",
         "last",
         "last_ts",
+        "named_place",
         "servers",
         "shapes",
         "users",
@@ -182,6 +202,7 @@ class Tables:
         self.auth: dict[tuple[str, str], tuple[str | None, ...]] = {}
         self.key_ids: dict[str, str] = {}
         self.last_ts: int | None = 0
+        self.named_place = self._kept_place = 0
         self._rings = (self.users, self.servers, self.words, self.shapes, self.events)
 
     def carried(
@@ -195,6 +216,26 @@ class Tables:
             _remember(self.auth, (room_id, ""), auth_events, MAX_SENDERS)
         _remember(self.auth, (room_id, sender), auth_events, MAX_SENDERS)
 
+    def carried_explicitly(
+        self,
+        room_id: str,
+        said: Said,
+        sender: str,
+        prev_events: Sequence[str | None],
+        auth_events: tuple[str | None, ...],
+        told: set[str | None],
+    ) -> None:
+        """An event went by in a batch that says all in full: what the other end could not tell
+        before it can now, so that the same doesn't fail again. told: by this batch, so far."""
+        self.auth.pop((room_id, sender), None)
+        for event_id in (*prev_events, *auth_events):
+            if event_id is None or event_id in told or len(event_id) > MAX_ID_LENGTH:
+                continue
+            told.add(event_id)
+            self.events.add(Said(event_id, None, None))
+        told.add(said.event_id)
+        self.carried(room_id, said, sender, auth_events)
+
     def usual_auth_events(self, room_id: str, sender: str) -> tuple[str | None, ...]:
         """As in the sender's last event; in a first one as others' first one: a row of joins."""
         auth_events = self.auth.get((room_id, sender))
@@ -205,6 +246,7 @@ class Tables:
         self.events.add(said)
         _remember(self.last, room_id, said, MAX_ROOMS)
         self.last_ts = said.ts
+        self._kept_place = self.named_place
         for ring in self._rings:
             ring.commit()
 
@@ -213,6 +255,7 @@ class Tables:
 
     def undo(self) -> None:
         """Takes back what the bytes of an event added that isn't sent."""
+        self.named_place = self._kept_place
         for ring in self._rings:
             ring.undo()
 

@@ -322,11 +322,11 @@ class Writer:
             slot, said = named
             self.out.append(slot)
             return said
-        named = self.received.events.young(event_id) if self.received is not None else None
-        if named is not None:
-            slot, said = named
-            self.out += bytes((codes.REF_RECEIVED, slot))
-            return said
+        received = self.find_received(event_id)
+        if received is not None:
+            self.out.append(codes.REF_RECEIVED)
+            self.name_received(*received)
+            return received[1]
         digest = self.hash_of(event_id)
         if digest is None:
             self.out.append(codes.REF_TEXT)
@@ -344,6 +344,15 @@ class Writer:
             said = Said(event_id, None, None)
         events.add(said)
         return said
+
+    def find_received(self, event_id: str) -> tuple[int, Said] | None:
+        """Its place in the other direction, and what both ends know of it."""
+        return None if self.received is None else self.received.events.place_of(event_id)
+
+    def name_received(self, place: int, _said: Said) -> None:
+        """By how far it is from the one of the other direction named last: a byte in a talk."""
+        self.signed(place - self.tables.named_place)
+        self.tables.named_place = place
 
     def _look_up(self, event_id: str, prefix: bytes) -> KnownEvent | None:
         """None: its prefix doesn't name it to the reader."""

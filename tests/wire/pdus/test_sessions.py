@@ -11,6 +11,7 @@ from dtnode.errors import RemoteProtocolError
 from dtnode.matrix.pdu import Pdu
 from dtnode.testing.rooms_builder import RoomBuilder
 from dtnode.wire.pdus import Form, Unreadable
+from dtnode.wire.pdus.tables import PAST, Said
 from tests.wire.pdus.known import End
 from tests.wire.pdus.samples import CHAT, PEOPLE, TEXT_30, first_events
 
@@ -187,3 +188,109 @@ def test_a_batch_with_the_wrong_tables_is_refused_or_reads_differently() -> None
         data, _ = here.encoder.encode(*args, [pdu], here.known)
     with pytest.raises(RemoteProtocolError):
         there.decoder.decode(*args, data, there.known)
+
+
+def test_what_the_other_end_said_meanwhile_does_not_matter() -> None:
+    """An end names an event of a ring that the other end, whose batches are still on their way, has
+    filled anew twice."""
+    room = RoomBuilder("alice", "bob")
+    past = list(room.pdus.values())
+    alice, bob = End(past), End(past)
+    lines = [room.message("alice", f"line {n}") for n in range(500)]
+    for pdu in lines:
+        alice.known.add(pdu)
+    flying = [
+        alice.encoder.encode(pdu.room_id, room.version, [pdu], alice.known)[0] for pdu in lines
+    ]
+    for n in range(100):
+        bob.decoder.decode(lines[0].room_id, room.version, flying[n], bob.known)
+    heads: tuple[str, ...] = (lines[99].event_id,)
+    for n in range(3):
+        reply = room.message("bob", f"reply {n}", parents=heads)
+        data, _ = bob.encoder.encode(reply.room_id, room.version, [reply], bob.known)
+        assert len(data) < 130, "its parents are named by their places"
+        assert alice.decoder.decode(reply.room_id, room.version, data, alice.known) == [
+            reply.canonical()
+        ]
+        heads = (reply.event_id,)
+        for place in range(100 + 100 * n, 200 + 100 * n):
+            bob.decoder.decode(lines[0].room_id, room.version, flying[place], bob.known)
+        heads = (lines[199 + 100 * n].event_id, *heads)
+
+
+def test_what_is_forgotten_is_unreadable() -> None:
+    """More was said meanwhile than an end remembers: never another event in its place."""
+    room = RoomBuilder("alice", "bob")
+    past = list(room.pdus.values())
+    alice, bob = End(past), End(past)
+    first = room.message("alice", "first")
+    data, _ = alice.encoder.encode(first.room_id, room.version, [first], alice.known)
+    bob.decoder.decode(first.room_id, room.version, data, bob.known)
+    for n in range(PAST):
+        alice.encoder.tables.carried_alone(first.room_id, Said(f"${n}", 1, 1))
+    reply = room.message("bob", "second", parents=(first.event_id,))
+    data, _ = bob.encoder.encode(first.room_id, room.version, [reply], bob.known)
+    (read,) = alice.decoder.decode(first.room_id, room.version, data, alice.known)
+    assert isinstance(read, Unreadable)
+
+
+def test_one_explicit_form_heals_what_follows() -> None:
+    """Bob names auth events that alice doesn't hold. She gets the first event explicitly, and reads
+    what he and others say after."""
+    room = first_events("12")
+    pdus = list(room.pdus.values())
+    bob, alice = End(pdus), End(pdus[:1])
+    fork = room.heads
+    unreadable = []
+    for n in range(6):
+        pdu = room.message(PEOPLE[n // 3], f"line {n}", parents=fork)
+        for form in (Form.COMPACT, Form.EXPLICIT):
+            data, _ = bob.encoder.encode(pdu.room_id, room.version, [pdu], bob.known, form=form)
+            (read,) = alice.decoder.decode(pdu.room_id, room.version, data, alice.known)
+            if not isinstance(read, Unreadable):
+                assert read == pdu.canonical()
+                break
+            unreadable.append(n)
+            assert form is Form.COMPACT
+    assert unreadable == [0, 3], "only what names events that were not said before"
+
+
+def test_a_wrong_entry_heals_by_one_explicit_form() -> None:
+    """The receiver took a wrong event for one that was named: so do no later ones."""
+    room = first_events("12")
+    bob, alice = End(room.pdus.values()), End(room.pdus.values())
+    bad = []
+    for n in range(4):
+        pdu = room.message(PEOPLE[1], f"line {n}")
+        if n == 1:
+            key = (pdu.room_id, pdu.sender)
+            wrong = tuple(reversed(pdu.auth_events))
+            alice.decoder.tables.auth[key] = wrong
+        for form in (Form.COMPACT, Form.EXPLICIT):
+            data, _ = bob.encoder.encode(pdu.room_id, room.version, [pdu], bob.known, form=form)
+            (read,) = alice.decoder.decode(pdu.room_id, room.version, data, alice.known)
+            if read == pdu.canonical():
+                break
+            assert form is Form.COMPACT
+            bad.append(n)
+    assert bad == [1]
+
+
+def test_places_survive_what_is_taken_back() -> None:
+    """A batch is cut: what the event that didn't fit named is not said."""
+    room = RoomBuilder("alice", "bob")
+    past = list(room.pdus.values())
+    alice, bob = End(past), End(past)
+    lines = [room.message("alice", f"line {n}") for n in range(4)]
+    data, _ = alice.encoder.encode(lines[0].room_id, room.version, lines, alice.known)
+    bob.decoder.decode(lines[0].room_id, room.version, data, bob.known)
+    replies = [room.message("bob", TEXT_30, parents=(line.event_id,)) for line in lines]
+    while replies:
+        data, taken = bob.encoder.encode(
+            lines[0].room_id, room.version, replies, bob.known, max_bytes=150
+        )
+        assert taken < 3
+        assert alice.decoder.decode(lines[0].room_id, room.version, data, alice.known) == [
+            pdu.canonical() for pdu in replies[:taken]
+        ]
+        replies = replies[taken:]
