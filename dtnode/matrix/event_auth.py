@@ -231,12 +231,12 @@ def _check_altered(prefix: str, old: Mapping[Any, int], new: Mapping[Any, int], 
     for name, level in old.items():
         if level > power and new.get(name) != level:
             raise AuthRuleError(
-                f"sender has power {power}, can't change {prefix}{name!r:.60}, which is {level}"
+                f"sender has power {power}, can't change {prefix}{name!r:.300}, which is {level}"
             )
     for name, level in new.items():
         if level > power and old.get(name) != level:
             raise AuthRuleError(
-                f"sender has power {power}, can't set {prefix}{name!r:.60} to {level}"
+                f"sender has power {power}, can't set {prefix}{name!r:.300} to {level}"
             )
 
 

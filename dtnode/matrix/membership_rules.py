@@ -70,7 +70,7 @@ class AuthState:
         """Also for the target of a membership, and for any m.federate but true: so deployed
         servers have it, and they agree on whom such a room admits."""
         if ":" not in user_id:
-            raise AuthRuleError(f"{user_id!r:.60} is not a user id")
+            raise AuthRuleError(f"{user_id!r:.300} is not a user id")
         if self.create.content.get("m.federate", True) is not True:
             home = self.create.sender_server
             if server_name_of(user_id) != home:

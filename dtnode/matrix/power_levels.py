@@ -84,7 +84,7 @@ class PowerLevels:
 
     def _check_readable(self, name: str, key: str) -> None:
         if name in self.odd or (name, key) in self.unreadable:
-            raise AuthRuleError(f"power level {f'{name} {key}'.strip()!r:.80} is no integer")
+            raise AuthRuleError(f"power level {f'{name} {key}'.strip()!r:.300} is no integer")
 
 
 NO_POWER_LEVELS = PowerLevels(levels={}, users={}, events={}, notifications={})
@@ -137,7 +137,7 @@ def _parse(version: RoomVersion, content: Mapping[str, Any]) -> PowerLevels:
             if level is not None:
                 parsed[name][key] = level
                 continue
-            flaw = f"power level {f'{name} {key}'.strip()!r:.80} is no integer but {value!r:.40}"
+            flaw = f"power level {f'{name} {key}'.strip()!r:.300} is no integer but {value!r:.40}"
             # null is as if it weren't there, until levels are compared; but not these two.
             if value is not None or (not name and key in ("state_default", "events_default")):
                 unreadable.add((name, key))
@@ -215,7 +215,7 @@ def _parse_level_map(content: Mapping[str, Any], name: str) -> Mapping[str, int]
         raise AuthRuleError(f"{name!r} in the power levels is not an object")
     for key, level in entries.items():
         if type(level) is not int:
-            raise AuthRuleError(f"power level of {name} {key!r:.60} is not an integer")
+            raise AuthRuleError(f"power level of {name} {key!r:.300} is not an integer")
     return entries
 
 
@@ -231,7 +231,7 @@ def _check_user_ids(users: Iterable[str]) -> None:
     # Valid is what deployed servers check: sigil and colon.
     for user_id in users:
         if not user_id.startswith("@") or ":" not in user_id:
-            raise AuthRuleError(f"the power levels name {user_id!r:.60}, which is no user id")
+            raise AuthRuleError(f"the power levels name {user_id!r:.300}, which is no user id")
 
 
 def room_creators(version: RoomVersion, sender: str, content: Mapping[str, Any]) -> frozenset[str]:
