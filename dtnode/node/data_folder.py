@@ -213,7 +213,10 @@ class DataFolder:
 
         The kernel frees it with the process, however that ends.
         """
-        fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _cannot_write_here(self.path, error) from error
         try:
             if not _try_lock(fd):
                 owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
@@ -426,6 +429,17 @@ def _try_lock(fd: int) -> bool:
             raise _cannot_lock(Path("lock"), error) from error
         return True
     return False
+
+
+def _cannot_write_here(path: Path, error: OSError) -> ConfigError:
+    if error.errno == errno.EROFS:
+        return ConfigError(
+            f"{path} is on a read-only disk or file system, and a node has to write there. Make it"
+            " writable, or copy the data folder to another disk and name that with --data DIR."
+        )
+    return ConfigError(
+        f"{path} can't be written: {error.strerror}. Look at its owner and mode, and at the disk."
+    )
 
 
 def _cannot_lock(path: Path, error: OSError) -> ConfigError:

@@ -6,6 +6,7 @@ may nest (savepoints); caches register to be cleared when anything is rolled bac
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -83,7 +84,8 @@ class Database:
         if path is None:
             target, uri = ":memory:", False
         else:
-            target, uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", True
+            mode = _reading_mode(path) if read_only else "mode=rwc"
+            target, uri = f"{path.absolute().as_uri()}?{mode}", True
         return sqlite3.connect(
             target,
             uri=uri,
@@ -262,6 +264,15 @@ def expected_schema() -> Schema:
         return schema_of(db)
     finally:
         db.close()
+
+
+def _reading_mode(path: Path) -> str:
+    """SQLite makes files beside the store even to read it, unless it is told that nobody writes
+    there: which is so on a read-only disk, and right where no log holds anything newer."""
+    log = _beside(path, "-wal")
+    if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+        return "mode=ro"
+    return "mode=ro&immutable=1"
 
 
 def _create(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -196,6 +197,22 @@ def test_a_second_node_is_refused_and_told_who_runs(folder: DataFolder) -> None:
         pass
     with folder.lock():
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.EROFS, "read-only disk.*--data DIR"), (errno.EACCES, "owner and mode")],
+)
+def test_a_folder_that_cannot_be_written_is_told(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(ConfigError, match=words), folder.lock():
+            pass
 
 
 def test_is_running_says_who_holds_the_lock(folder: DataFolder) -> None:
