@@ -167,11 +167,13 @@ def _stored(path: Path, version: str, size: int, repeats: int) -> list[float]:
     room = RoomBuilder("alice", "bob", version=version)
     common = room.heads
     levels = {} if version == "12" else {room.creator: 100}
-    last, topic = common, room.state_event("alice", "m.room.topic", {"topic": "old"})
+    last = common
     for number in range(size):
         users = {**levels, room.user("bob"): number % 2}
         pdu = room.state_event("alice", "m.room.power_levels", {"users": users}, parents=last)
         last = (pdu.event_id,)
+    # last of all: as long as there is but one branch, the current state needs no resolution
+    topic = room.state_event("alice", "m.room.topic", {"topic": "old"}, parents=common)
     assert room.room_id is not None
     store = Store(path)
     states = RoomStates(store)
