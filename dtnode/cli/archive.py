@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from dtnode.cli.api import OWN_API, NodeApi, RequestFailedError
+from dtnode.cli.api import OWN_API, NodeApi, NoNodeError, RequestFailedError
 from dtnode.cli.common import json_option, pass_folder
 from dtnode.cli.output import echo_json, echo_table, printable, progress_bar, warn
 from dtnode.errors import ConfigError, DtnodeError
@@ -90,6 +90,10 @@ def import_room(folder: DataFolder, file: Path, as_json: bool) -> None:
             answer = api.post_stream(f"{OWN_API}/import", _chunks(file, seen))
         except RequestFailedError as error:
             raise DtnodeError(f"{file}: {error}") from error
+        except NoNodeError as error:
+            raise NoNodeError(
+                f"{error} Then run the same import again: it goes on where it was."
+            ) from error
     if as_json:
         echo_json(answer)
         return

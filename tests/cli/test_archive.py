@@ -30,6 +30,15 @@ def test_import(run: Command, node: FakeNode, tmp_path: Path, name: str) -> None
     assert answer == {"room_id": "!boat"} | COUNTS
 
 
+def test_import_whose_node_goes_away_says_how_to_go_on(
+    run: Command, node: FakeNode, tmp_path: Path
+) -> None:
+    node.hang_up_on = "/_dtnode/v1/import"
+    file = tmp_path / "room.jsonl"
+    file.write_text("{}\n", encoding="utf-8")
+    assert "run the same import again: it goes on" in run("import", str(file)).stderr
+
+
 def test_import_says_where_the_reasons_are(run: Command, node: FakeNode, tmp_path: Path) -> None:
     file = tmp_path / "room.jsonl"
     file.write_text("{}\n")
