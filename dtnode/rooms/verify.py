@@ -139,8 +139,16 @@ class _RoomCheck:
             self._check_indexes()
         elif self._room.kind is RoomKind.COMPLETE:
             self._add(None, "it is said to be complete and has no events")
+        anchor = self._room.anchor
+        if self._room.kind is RoomKind.INVITED and (self._is_whole() or anchor is None):
+            self._add(None, "it is kept as one this user is only invited to, which it isn't")
         self._check_held()
         self._check_cards()
+
+    def _is_whole(self) -> bool:
+        """Whether what its invite stands on was judged here, which ends being invited only."""
+        anchor = self._room.anchor
+        return anchor is not None and self._stored_here(anchor) is not None
 
     def _add(self, event_id: str | None, what: str) -> None:
         self._found.add(self._room.room_id, event_id, what)

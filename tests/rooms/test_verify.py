@@ -296,6 +296,11 @@ def negative_position(node: Node, event_id: str) -> str:
     return f"event {event_id} has the position -5"
 
 
+def only_invited(node: Node, event_id: str) -> str:
+    sql(node, "UPDATE rooms SET kind = 0")
+    return "it is kept as one this user is only invited to"
+
+
 def no_index(node: Node, event_id: str) -> str:
     node.store._db.execute("DROP INDEX events_by_position")
     return "the index events_by_position is missing"
@@ -350,6 +355,7 @@ TAMPERS: tuple[Tamper, ...] = (
     wrong_counts,
     no_position,
     negative_position,
+    only_invited,
     no_index,
     no_table,
     no_column,
