@@ -6,12 +6,13 @@ from random import Random
 
 import pytest
 
-from dtnode.errors import HandshakeError
+from dtnode.errors import HandshakeError, RemoteProtocolError
 from dtnode.link_info import CipherPolicy, LinkInfo
 from dtnode.session import SessionState
 from dtnode.session.meeting import STALE_INTERVAL_S
 from dtnode.session.opening import HandshakeKind
 from dtnode.session.transfer import FrameKind, handshake_frames, kind_of
+from dtnode.session.transfer.frames import WHOLE_UNIT, Flag, unit_header
 from dtnode.signer import Ed25519Signer
 from tests.session.exchange_pair import ALICE, BOB, CAROL, MALLORY, signer_of
 from tests.session.session_pair import (
@@ -367,3 +368,43 @@ def test_pairing_is_not_under_way(info: LinkInfo, kind: HandshakeKind) -> None:
         pair.inject(1, frame)
     assert bool(pair.errors[1]) == info.reliable
     assert not pair.ends[1].frames_to_send(0.1)
+
+
+# Who has the keys, and lies
+
+
+@both_kinds
+def test_what_is_sealed_and_no_message_ends_the_session(info: LinkInfo) -> None:
+    pair = Pair(info).meet()
+    live = pair.ends[0]._live
+    assert live is not None
+    live.transfer.send(b"\xff garbage")
+    pair.run(pair.now + 100, lambda: pair.errors[1])
+    assert isinstance(pair.errors[1][0], RemoteProtocolError)
+    assert pair.ends[1].state is SessionState.CLOSED
+    if info.reliable:
+        pair.run(pair.now + 10)
+        assert pair.goodbye(0) == "message type 255 is unknown"
+
+
+@pytest.mark.parametrize(
+    ("more_flags", "plaintext", "why"),
+    [
+        (Flag.LONE, b"\xff", "message type 255 is unknown"),
+        (Flag(0), b"", "a unit holds nothing of any message"),
+    ],
+)
+def test_a_first_frame_that_is_a_lie(more_flags: Flag, plaintext: bytes, why: str) -> None:
+    """On radio, of a session that it confirms: whoever sealed it has the keys, and lies."""
+    pair = Pair(FULL_RADIO, Book(ALICE, [BOB]), Book(BOB, [ALICE], dials=False))
+    for end in (0, 1):
+        (frame,) = pair.ends[end].frames_to_send(0.0)
+        pair.inject(1 - end, frame)
+    live = pair.ends[0]._live
+    assert live is not None
+    side = Flag.SESSION if live.established.exporter[0] & 1 else Flag(0)
+    flags = WHOLE_UNIT | side | more_flags
+    sealed = live.keys.data_sealer.seal(0, unit_header(flags, 0), plaintext)
+    pair.inject(1, bytes([flags, 0]) + sealed)
+    assert [str(error) for error in pair.errors[1]] == [why]
+    assert pair.ends[1].state is SessionState.CLOSED
