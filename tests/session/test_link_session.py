@@ -462,7 +462,7 @@ def forged_frame(pair: Pair, to: int) -> bytes:
     live = pair.ends[to]._live
     assert live is not None
     side = Flag(0) if not live.established.initiator else Flag.RESPONDER
-    side |= Flag.SESSION if live.established.number & 1 else Flag(0)
+    side |= Flag.SESSION if live.established.exporter[0] & 1 else Flag(0)
     return bytes([WHOLE_UNIT | side, 7]) + bytes(20)
 
 
