@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Protocol
 
 import trio
@@ -88,9 +89,8 @@ class Connection:
         self.clock_offset_s: int | None = None
         self.close_reason: str | None = None
         self.on_proved: Callable[[], object] = lambda: None
-        self.on_turned_away: Callable[[str], object] = partial(
-            logger.info, "link %s: somebody was turned away: %s", link_id
-        )
+        turned_away = "link %s: somebody was turned away: %s"
+        self.on_turned_away: Callable[[str], object] = partial(logger.info, turned_away, link_id)
         self._turned_away: str | None = None
         self._link = link
         self._info = info
@@ -107,15 +107,12 @@ class Connection:
         self._missed_news = False
         self._probe_wanted = False
         self._backlog_messages = 0
+        self._is_held_up = False  # so much waits for the link that timers wait too
         self._requests: list[str] = []
         self._joins: list[JoinRequest] = []
         self._time = LinkTime(info, session)
         self._pump = LinkPump(
-            link,
-            session,
-            on_frame=self.record.frame,
-            on_end=self._ended,
-            on_drained=self._drained,
+            link, session, on_frame=self.record.frame, on_end=self._ended, on_drained=self._drained
         )
 
     # --- from the node, in the Trio thread
@@ -228,6 +225,8 @@ class Connection:
 
     def _drained(self) -> None:
         self._backlog_messages = 0
+        if self._is_held_up or self._session.state is SessionState.CLOSED:
+            self._pump.poke()
 
     async def _main(self) -> None:
         self._session.start(trio.current_time())
@@ -244,10 +243,12 @@ class Connection:
             self._pump.flush()
 
     def _wake_at(self) -> float:
-        wakes = [None if self._pump.is_writing else self._session.next_wake_at()]
-        if self._sync is not None and self._session.queued_bytes < _BUSY_BYTES:
-            wakes.append(self._time.back(self._sync.next_wake_at(), trio.current_time()))
-        return min((at for at in wakes if at is not None), default=float("inf"))
+        """For the conversation's timers; the session's are the writer's."""
+        self._is_held_up = self._session.queued_bytes >= _BUSY_BYTES
+        if self._sync is None or self._is_held_up:
+            return inf
+        at = self._time.back(self._sync.next_wake_at(), trio.current_time())
+        return inf if at is None else at
 
     def _now(self) -> float:
         return self._time.at(trio.current_time())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 
 import trio
 
@@ -49,11 +50,6 @@ class LinkPump:
         """Nothing came any more, and all that had come was taken."""
         return self._ended and self._inbox.statistics().current_buffer_used == 0
 
-    @property
-    def is_writing(self) -> bool:
-        """The writer looks at the session's timers itself when it is done."""
-        return self._writing
-
     def poke(self) -> None:
         """Lets next_input return."""
         # Where it doesn't fit, whoever takes inputs is awake anyway, or gone.
@@ -88,21 +84,19 @@ class LinkPump:
         self._inbox_send.close()
 
     async def write(self, scope: trio.CancelScope) -> None:
-        """Until the link is over; `scope` is then cancelled soon. RemoteProtocolError: the peer let
-        a time limit pass."""
+        """What the session has to send, when flushed and by its timers. Until the link is over;
+        `scope` is then cancelled soon. RemoteProtocolError: the peer let a time limit pass."""
         try:
             while True:
                 self._writing = False
-                await self._writable.wait()
+                wake_at = self._session.next_wake_at()
+                with trio.move_on_at(inf if wake_at is None else wake_at):
+                    await self._writable.wait()
                 self._writable, self._writing = trio.Event(), True
-                sent = False
                 while frames := self._session.frames_to_send(trio.current_time(), _WRITE_BYTES):
                     for frame in frames:
                         await self._send(frame)
-                    sent = True
                 self._on_drained()
-                if sent:  # timers were left alone meanwhile
-                    self.poke()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._on_end(f"the link broke: {exc}")
             scope.deadline = trio.current_time() + _REST_S

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dtnode.link_info import LinkInfo
 from dtnode.session import LinkSession
 
+_ROUNDING_S = 1e-6  # so that `at` has surely come by then, however the sums are rounded
+
 
 class LinkTime:
     """Where frames get lost it stands still while something said is on its way: for what an outage
@@ -34,4 +36,4 @@ class LinkTime:
     def back(self, at: float, now: float) -> float | None:
         """When it will be `at`, by the monotonic clock; None: it stands still."""
         self.at(now)
-        return None if self._paused_at is not None else at + self._lost_s
+        return None if self._paused_at is not None else at + self._lost_s + _ROUNDING_S
