@@ -27,7 +27,7 @@ from tests.wire.pdus.samples import rates
 MESSAGE_BYTES, MESSAGE_BYTES_PLAIN = 110, 120
 BATCH_BYTES = 90
 CODEC_RATE = 2.0
-"""What DESIGN section 9 and issue 4 promise; the first with the text model, then without."""
+"""What DESIGN section 9 promises; the first with the text model, then without."""
 
 _KEYS = (bytes(32), bytes([1]) * 32)
 
