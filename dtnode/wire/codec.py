@@ -317,11 +317,11 @@ def _layout(
     number: int, make: type[LinkMessage], **wanted: Field | tuple[Field, object]
 ) -> _Layout:
     """Fields in wire order, with their default where they have one."""
-    described = tuple(
-        (name, *kind) if isinstance(kind, tuple) else (name, kind, _REQUIRED)
-        for name, kind in wanted.items()
-    )
-    return _Layout(number=number, make=make, name=make.__name__, fields=described)
+    described: list[tuple[str, Field, object]] = []
+    for name, wants in wanted.items():
+        kind, default = wants if isinstance(wants, tuple) else (wants, _REQUIRED)
+        described.append((name, kind, default))
+    return _Layout(number=number, make=make, name=make.__name__, fields=tuple(described))
 
 
 _LAYOUTS: Final = (
