@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import trio
 
-from dtnode.errors import RemoteProtocolError, StoreError
+from dtnode.errors import LocalProtocolError, RemoteProtocolError, StoreError
 from dtnode.link import Link
 from dtnode.node.link_record import LinkRecord
 from dtnode.node.peer_log import one_line
@@ -173,11 +173,16 @@ class Broadcasts:
         if message is None or event_id in self._heard:  # perhaps it came while it was looked up
             return
         data = MessageEncoder().encode(message)
-        self.record.message(message, len(data), incoming=False)
         info = self._link.info
-        for frame in broadcast_frames(
-            self._entropy(_ID_BYTES), data, mtu_bytes=info.mtu_bytes, crc=not info.checked
-        ):
+        try:
+            frames = broadcast_frames(
+                self._entropy(_ID_BYTES), data, mtu_bytes=info.mtu_bytes, crc=not info.checked
+            )
+        except LocalProtocolError as exc:  # too large for frames as small as this link's
+            logger.error("link %s: event %s can't be sent: %s", self.link_id, event_id, exc)
+            return
+        self.record.message(message, len(data), incoming=False)
+        for frame in frames:
             await self._link.send(frame)
             self.record.frame(frame, incoming=False)
         self.traffic.events_out += 1
