@@ -12,6 +12,7 @@ import cbor2
 import orjson
 
 from dtnode.matrix.pdu import Pdu
+from dtnode.wire.effort import Effort
 from dtnode.wire.pdus import TextCoder
 from tests.benchmarks.report import Table
 from tests.wire.pdus.samples import first_events, hundred_messages, rows, samples
@@ -105,6 +106,6 @@ def _floor(pdus: Sequence[Pdu], model: TextCoder | None) -> str:
     size = 0
     for text in texts:
         data = str(text).encode()
-        short = model.compress(data) if model is not None else None
+        short = model.compress(data, Effort()) if model is not None else None
         size += _SIGNATURE_BYTES + _TIME_BYTES + len(data if short is None else short)
     return f"{size:,}"
