@@ -105,6 +105,7 @@ async def test_a_session_is_made_anew_after_a_restart_in_the_middle(
         room = room_of("a", "b")
         room_id = await put_room(world, "a", room)
         air = Air(HF, rng, 0.1)
+        link = on_air(world, "a", air)
         store = Store(tmp_path / "store")
         for life in range(3):
             async with trio.open_nursery() as lifetime:
@@ -113,8 +114,6 @@ async def test_a_session_is_made_anew_after_a_restart_in_the_middle(
                 if life == 0:
                     await put_room(alive, "b", room)
                 await alive.know("a", "b")
-                if life == 0:
-                    link = on_air(world, "a", air)
                 on_air(alive, "b", air)
                 had = len(alive.texts("b", room_id))
                 for number in range(20):

@@ -168,6 +168,7 @@ async def test_what_protects_the_invited_is_never_left_out(
         card = card_of(world, room_id)
         store = world.nodes["a"].rooms.store
         sizes: list[int] = []
+        smaller: RoomCard | None = card
         for limit in range(len(card.pdus), 0, -1):
             monkeypatch.setattr(card_sizes, "MAX_CARD_PDUS", limit)
             smaller = fitting(store, card)
