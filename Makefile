@@ -4,7 +4,7 @@
 #
 #   make demo [ARGS=--json]     make test [ARGS="tests/wire -k fuzz"]     make bench [ARGS=...]
 #   make bench-wire             make fuzz [ARGS="messages --inputs 1000000"]
-#   make lint                   make format                               make clean
+#   make lint                   make format          make coverage            make clean
 #
 # Needs Python 3.11 or newer with its venv module; on Debian: apt install make python3-venv
 
@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-wire fuzz clean
+.PHONY: help setup demo test coverage lint format bench bench-wire fuzz clean
 
 PYTHON := python3
 VENV := .venv
@@ -51,6 +51,10 @@ demo: $(RUNTIME_READY)
 	@$(BIN)/python -m dtnode.testing.demo $(ARGS)
 
 test: $(DEV_READY)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+# Half as long again as the tests alone.
+coverage: $(DEV_READY)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 bench: $(DEV_READY)
