@@ -93,25 +93,37 @@ async def test_describes_itself() -> None:
 async def test_frames_cut_anywhere_arrive_whole() -> None:
     async with serving() as served:
         stream = await served.connect()
-        for byte in b"\0\5hello\0\1x\0":
+        large = bytes(200)
+        for byte in b"\5hello\1x\x80\xc8" + large + b"\x80":
             await stream.send_all(bytes([byte]))
             await trio.testing.wait_all_tasks_blocked()
         link = await served.links.receive()
         async with stream, link:
-            assert [await link.receive() for _ in range(2)] == [b"hello", b"x"]
+            assert [await link.receive() for _ in range(3)] == [b"hello", b"x", large]
             await stream.send_eof()
             with pytest.raises(trio.BrokenResourceError, match="inside a frame"):
                 await link.receive()
 
 
-async def test_an_empty_frame_breaks_the_link() -> None:
+@pytest.mark.parametrize(
+    ("length", "why"),
+    [
+        (b"\0", "frame of 0 bytes"),
+        (b"\x80\x01", "frame of 1 bytes"),  # not in its shortest form
+        (b"\xc0\x3f\xff", "frame of 16383 bytes"),
+        (b"\xc1\x00\x00", "frame of 65536 bytes"),
+        (b"\xe0", "sent no frame"),
+        (b"\xff", "sent no frame"),
+    ],
+)
+async def test_a_length_that_is_none_breaks_the_link(length: bytes, why: str) -> None:
     async with serving() as served:
         stream = await served.connect()
-        await stream.send_all(b"\0\1x\0\0")
+        await stream.send_all(b"\1x" + length)
         link = await served.links.receive()
         async with stream, link:
             assert await link.receive() == b"x"
-            with pytest.raises(trio.BrokenResourceError, match="empty frame"):
+            with pytest.raises(trio.BrokenResourceError, match=why):
                 await link.receive()
 
 
@@ -161,7 +173,7 @@ async def test_silent_and_trickling_connections_are_closed(
         started_at = trio.current_time()
 
         async def trickle() -> None:
-            await trickling.send_all(b"\xff\xff")
+            await trickling.send_all(b"\xc0\xff\xff")
             while True:
                 await trio.sleep(1)
                 await trickling.send_all(b"x")
@@ -188,7 +200,7 @@ async def test_silent_connections_are_bounded_and_the_oldest_goes() -> None:
         assert await link.receive() == b"hello"
         with trio.fail_after(5):
             assert await closed(streams[0])
-        await streams[-1].send_all(b"\0\1x")
+        await streams[-1].send_all(b"\1x")
         with trio.fail_after(5):
             late = await served.links.receive()
             assert await late.receive() == b"x"
